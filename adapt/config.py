@@ -1,0 +1,287 @@
+"""The whole run as pydantic models: YAML in, JSON Schema out (the web form is made from the schema).
+
+Options of methods, tunings, objectives and tasks come from their own files through the registries.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+
+from adapt.evaluate.task import TASKS
+from adapt.pretrain.objectives.objective import OBJECTIVES
+from adapt.tuning.tuning import TUNINGS
+from lexigraft import InputError
+from vocab.options import Options
+from vocab.registry import Registry
+from vocab.transplant.method import METHODS
+
+Arm = Literal["source", "keep", "adapted"]
+
+
+def _options_of(registry: Registry[Any], title: str) -> Any:
+    """One optional field for each entry of a registry, typed by the entry's own options model."""
+    fields: dict[str, Any] = {
+        spec.name.replace("-", "_"): (spec.options, Field(default_factory=spec.options, description=spec.summary))
+        for spec in registry
+    }
+    return create_model(title, __base__=Options, **fields)
+
+
+MethodOptions = _options_of(METHODS, "MethodOptions")
+TuningOptions = _options_of(TUNINGS, "TuningOptions")
+ObjectiveOptions = _options_of(OBJECTIVES, "ObjectiveOptions")
+TaskChoice: Any = create_model(
+    "Tasks",
+    __base__=Options,
+    **{spec.name: (spec.options | None, Field(default=None, description=spec.summary)) for spec in TASKS if spec.files},
+)
+
+
+class Source(Options):
+    """The pretrained model that is adapted."""
+
+    model: str
+    """Folder or hub id of the source model."""
+    tokenizer: str | None = None
+    """Folder or hub id of its tokenizer, where that is not beside the model."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    trust_remote_code: bool = False
+    """Run code that ships with the model. Only for models whose code you have read."""
+
+
+class Corpus(Options):
+    """Text of the language."""
+
+    text: list[Path] = Field(default_factory=list)
+    """Plain text files, UTF-8, one sentence, verse or paragraph a line."""
+    heldout: Path | None = None
+    """Text kept apart for measuring; without it a share of `text` is set aside."""
+    heldout_share: float = Field(0.05, gt=0, lt=0.5)
+    """Share of the lines set aside, in blocks of 50 neighbours, when no held-out file is given."""
+    max_characters: int | None = Field(None, gt=0)
+    """Use at most this many characters of text (whole lines, from the start)."""
+
+
+class Tokenizer(Options):
+    """The tokenizer built for the language."""
+
+    algorithm: Literal["unigram", "bpe", "byte-bpe", "wordpiece"] = "unigram"
+    """Unigram by sentencepiece, or BPE, byte-level BPE, WordPiece by tokenizers."""
+    vocab_size: int = Field(16_000, gt=0)
+    """Pieces in the vocabulary, specials included."""
+    path: Path | None = None
+    """Use this tokenizer instead of building one."""
+
+
+class Transplant(Options):
+    """How the new vocabulary gets its embeddings."""
+
+    method: str | None = None
+    """A method or a chain (`focus -> subwords -> mean`); nothing means the default chain."""
+    vectors: Literal["counts+characters", "counts", "characters", "fasttext"] = "counts+characters"
+    """Evidence about the new tokens for methods that need vectors."""
+    dictionary: Path | None = None
+    """Bilingual dictionary (source word, tab, target word), for methods that use one."""
+    options: MethodOptions = Field(default_factory=MethodOptions)  # type: ignore[valid-type]
+    """Options of single methods."""
+
+
+class Pretrain(Options):
+    """Continued pretraining, the same for every trained arm."""
+
+    minutes: float | None = Field(10.0, gt=0)
+    """Wall-clock budget of each arm; turned once into steps by a short measurement."""
+    steps: int | None = Field(None, gt=0)
+    """Number of optimiser steps; overrides `minutes`."""
+    objective: str | None = None
+    """`mlm` or `clm`; nothing means what the source model was made for."""
+    tuning: str = "full"
+    """What is trained: see `lexigraft tunings`."""
+    lr: float = Field(5e-4, gt=0)
+    """Peak learning rate."""
+    warmup: float = Field(0.06, ge=0, lt=1)
+    """Share of the steps in which the rate rises."""
+    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
+    """How the rate falls after the warm-up."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Decoupled weight decay (AdamW)."""
+    batch_tokens: int = Field(2048, ge=16)
+    """Tokens of one optimiser step."""
+    micro_batch_tokens: int | None = Field(None, ge=16)
+    """Tokens that go through the model at once; smaller needs less memory, the loss stays the same."""
+    sequence_length: int = Field(128, ge=8)
+    """Tokens of one packed sequence."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 matrix products where the processor has them."""
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """Seconds between checkpoints; 0 saves after every step."""
+    objective_options: ObjectiveOptions = Field(default_factory=ObjectiveOptions)  # type: ignore[valid-type]
+    """Options of the objectives."""
+    tuning_options: TuningOptions = Field(default_factory=TuningOptions)  # type: ignore[valid-type]
+    """Options of the tunings."""
+
+
+class Evaluate(Options):
+    """What is measured, and how."""
+
+    mode: Literal["probe", "finetune"] = "probe"
+    """probe: heads on a frozen body, features computed once; finetune: the whole model, minutes to hours."""
+    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
+    """Seeds of the task heads."""
+    lm_words: int = Field(2000, ge=10)
+    """Held-out words scored by every language model, the same for all arms."""
+    max_train: int | None = Field(None, gt=0)
+    """Use at most this many training examples a task."""
+    max_test: int | None = Field(None, gt=0)
+    """Use at most this many test examples a task."""
+    epochs: int = Field(3, gt=0)
+    """Epochs of fine-tuning (mode finetune)."""
+    lr: float = Field(5e-5, gt=0)
+    """Learning rate of fine-tuning (mode finetune)."""
+    tasks: TaskChoice = Field(default_factory=TaskChoice)
+    """Labelled files of each task."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError(f"seeds repeat: {seeds}")
+        return seeds
+
+
+class RunConfig(Options):
+    """One run: a language, a source model, the arms that are compared, and what is measured."""
+
+    language: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")]
+    """ISO 639-3 code (or a name of your own: letters, digits, hyphens)."""
+    source: Source
+    corpus: Corpus = Field(default_factory=Corpus)
+    arms: list[Arm] = Field(default=["source", "keep", "adapted"], min_length=1)
+    """source: as it is; keep: trained as long, vocabulary kept; adapted: vocabulary replaced, then trained."""
+    tokenizer: Tokenizer = Field(default_factory=Tokenizer)
+    transplant: Transplant = Field(default_factory=Transplant)
+    pretrain: Pretrain = Field(default_factory=Pretrain)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    seed: int = Field(0, ge=0)
+    """Seed of everything that draws."""
+    threads: int | None = Field(None, gt=0)
+    """Threads of the matrix products; nothing means one a core. Part of what makes two runs equal to the byte."""
+    out: Path = Path("runs")
+    """Folder that run folders are made in."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        if self.pretrain.steps is None and self.pretrain.minutes is None:
+            raise ValueError("pretrain needs `minutes` or `steps`")
+        if not self.corpus.text:
+            raise ValueError("corpus.text names no file")
+        return self
+
+    def paths_from(self, base: Path) -> RunConfig:
+        """Return a copy whose relative file names are taken from `base` (the folder of the YAML file)."""
+        return RunConfig.model_validate(_resolve(self.model_dump(), base))
+
+
+def _resolve(value: Any, base: Path) -> Any:
+    if isinstance(value, Path):
+        return value if value.is_absolute() else base / value
+    if isinstance(value, dict):
+        return {k: (v if k == "out" else _resolve(v, base)) for k, v in value.items()}
+    return [_resolve(v, base) for v in value] if isinstance(value, list) else value
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """Read a run's YAML and apply `key=value` overrides.
+
+    Args:
+        path: the YAML file; relative paths in it are taken from its folder.
+        overrides: dotted keys (`pretrain.steps`) and values; a text value is read as YAML.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or has a key or value that is not known; file and line are named.
+    """
+    if not path.is_file():
+        raise InputError("no such configuration file", file=path, expected="a YAML file, as `lexigraft init` writes it")
+    text = path.read_text(encoding="utf-8-sig")
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(
+            f"not YAML: {getattr(error, 'problem', error)}", file=path, line=mark.line + 1 if mark else None
+        ) from None
+    if not isinstance(data, dict):
+        raise InputError("not a mapping", file=path, found=type(data).__name__, expected="keys such as `language:`")
+    data.pop("resolved", None)  # what a finished run wrote beside its settings
+    given = set(overrides or {})
+    for key, value in (overrides or {}).items():
+        _set(data, key, yaml.safe_load(value) if isinstance(value, str) else value)
+    try:
+        config = RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise _first(error, path, text, given) from None
+    return config.paths_from(path.parent.absolute())
+
+
+def parse_override(text: str) -> tuple[str, str]:
+    """Split `key=value` as typed on the command line.
+
+    Raises:
+        InputError: there is no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError("cannot read this argument", found=repr(text), expected="key=value, such as pretrain.steps=2000")
+    return key.strip(), value
+
+
+def _set(data: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        if not isinstance(data.get(parent), dict):
+            data[parent] = {}
+        data = data[parent]
+    data[last] = value
+
+
+def _first(error: ValidationError, path: Path, text: str, overrides: set[str]) -> InputError:
+    """Turn pydantic's report into one error that names the line of the file or the override."""
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"]]
+    message = problem["msg"].removeprefix("Value error, ")
+    unknown = re.match(r"unknown key '([^']+)'", message)
+    if unknown:
+        where.append(unknown.group(1))
+    key = ".".join(where)
+    found = repr(problem["input"])[:80] if not unknown and problem["type"] not in {"missing", "value_error"} else None
+    if any(key == o or key.startswith(f"{o}.") for o in overrides):
+        return InputError(f"`{key}` (given as an override): {message}", found=found)
+    return InputError(f"`{key}`: {message}" if key else message, file=path, line=_line_of(text, where), found=found)
+
+
+def _line_of(text: str, where: list[str]) -> int | None:
+    """Line number of the deepest part of `where` that the YAML text has."""
+    node, line = yaml.compose(text, Loader=yaml.SafeLoader), None
+    for part in where:
+        if isinstance(node, yaml.MappingNode):
+            hit = next(((k, v) for k, v in node.value if k.value == part), None)
+            if hit is None:
+                break
+            line, node = hit[0].start_mark.line + 1, hit[1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def dump(config: RunConfig) -> str:
+    """The configuration as YAML with every default written out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,74 @@
+"""What a transplant method declares, and the registry that finds the methods of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vocab.options import Options
+from vocab.registry import Registry
+from vocab.view import Vocabulary
+
+if TYPE_CHECKING:
+    from vocab.mixture import Mixture
+
+
+@dataclass
+class Problem:
+    """All that a method may look at. A method never touches a model.
+
+    Attributes:
+        source: view of the old vocabulary.
+        target: view of the new vocabulary.
+        matrices: the checkpoint's matrices over the source vocabulary by role (`input`, and `output` where untied),
+            each float32 of shape (source vocabulary, dim); for methods that need rows (random).
+        vectors: evidence about target tokens, shape (target vocabulary, k), zero rows where there is none; or None.
+        source_vectors: the same for source tokens; or None.
+        seed: seed of everything drawn.
+        extra: dictionary, parallel text, helper and texts, for methods that declare them in `needs`.
+    """
+
+    source: Vocabulary
+    target: Vocabulary
+    matrices: dict[str, np.ndarray]
+    vectors: Any = None
+    source_vectors: Any = None
+    seed: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to form new rows from old ones.
+
+    Attributes:
+        name: what users type.
+        summary: one line.
+        paper: authors, year, section; empty when the method is ours.
+        when: when to use it.
+        when_not: when not to.
+        options: its options model.
+        rows: fills the rows it has evidence for and leaves the others empty.
+        needs: what must be given: of `vectors`, `source_vectors`, `dictionary`, `parallel`, `helper`, `texts`.
+        fallback: the published method's own fallback, as a chain; a bare name means `name -> fallback`.
+        convex: rows have weights >= 0 that sum to 1.
+        copies_overlap: shared tokens get exactly their old row.
+    """
+
+    name: str
+    summary: str
+    paper: str
+    when: str
+    when_not: str
+    options: type[Options]
+    rows: Callable[[Problem, Any], Mixture]
+    needs: frozenset[str] = frozenset()
+    fallback: tuple[str, ...] = ()
+    convex: bool = True
+    copies_overlap: bool = True
+
+
+METHODS: Registry[Method] = Registry("vocab.transplant", "method")
