@@ -1,0 +1,1 @@
+"""Compare tokenizers on the same text; one file per group of metrics."""

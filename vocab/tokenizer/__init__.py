@@ -1,0 +1,1 @@
+"""Build, load, extend and trim tokenizers; one file per algorithm family."""

@@ -1,0 +1,342 @@
+"""One canonical view of any tokenizer: what each id spells, whether it begins a word, and what part it plays.
+
+WordPiece (`##x`), byte-level BPE (`Ġx` in GPT-2's byte alphabet) and Metaspace tokenizers (`▁x`; SentencePiece) write
+the same piece in three ways. Everything else in `vocab` looks at the one form given here.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+import unicodedata
+import weakref
+from collections.abc import Sequence
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.tokenizer.roles import ROLES, guess_roles, state_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SPACE = "▁"
+_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_CACHE: weakref.WeakKeyDictionary[Any, tuple[int, Vocabulary]] = weakref.WeakKeyDictionary()
+_FILES: dict[tuple[Any, ...], Vocabulary] = {}
+
+
+class Kind(IntEnum):
+    """What an id is."""
+
+    PIECE = 0
+    """Ordinary text."""
+    BYTE = 1
+    """One byte that is no character of its own: `<0xNN>`, or a lone byte of a byte-level tokenizer."""
+    SPECIAL = 2
+    """A token that no text contains: `[CLS]`, `<pad>`."""
+    GAP = 3
+    """No token has this id."""
+
+
+def byte_alphabet() -> dict[str, int]:
+    """Return the alphabet in which byte-level tokenizers write bytes: character -> byte (Radford et al. 2019, code).
+
+    Printable Latin-1 characters stand for themselves; the other 68 bytes are moved up to U+0100 and following, in
+    order, which makes the space `Ġ`.
+    """
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in set(plain)]
+    return {chr(b): b for b in plain} | {chr(0x100 + n): b for n, b in enumerate(others)}
+
+
+class Vocabulary:
+    """What every id of a tokenizer spells, in one form for all families. Make one with `Vocabulary.of`.
+
+    Attributes:
+        backend: the tokenizer, without truncation or padding.
+        name: where it came from.
+        family: `wordpiece`, `byte-level`, `metaspace` or `plain`.
+        tokens: raw text by id, "" for gaps.
+        forms: canonical form by id: `▁x` where a word begins, `x` inside one, `<0xNN>` for bytes, specials as they
+            are; a space inside a piece is written `▁`.
+        text: bytes that the token spells, without the word mark.
+        word_start: bool (n,), the token begins a word.
+        kind: uint8 (n,) of `Kind`.
+        roles: role (cls, sep, bos, eos, pad, unk, mask) -> id; one token may play several.
+        ids: canonical form -> id, the first of equals; specials and gaps are not in it. Punctuation of a WordPiece
+            tokenizer, which stands alone wherever it occurs, is found with and without the word mark.
+    """
+
+    def __init__(self, backend: Tokenizer, name: str, roles: dict[str, str]) -> None:
+        self.backend, self.name = _unbounded(backend), name
+        added = backend.get_added_tokens_decoder()
+        self.tokens = _tokens_by_id(backend, name)
+        number = len(self.tokens)
+        self.roles = {
+            role: index for role, text in roles.items() if (index := backend.token_to_id(text)) is not None
+        }
+        self.family, self._prefix = _family(backend)
+        self.kind = np.full(number, Kind.PIECE, dtype=np.uint8)
+        self.word_start = np.zeros(number, dtype=bool)
+        self.text: list[bytes] = [b""] * number
+        self.forms: list[str] = [""] * number
+        present = np.zeros(number, dtype=bool)
+        present[list(backend.get_vocab(with_added_tokens=True).values())] = True
+        special = {index for index, token in added.items() if token.special} | set(self.roles.values())
+        spell = _speller(self.family, self._prefix)
+        for index, token in enumerate(self.tokens):
+            if not token and not present[index]:
+                self.kind[index] = Kind.GAP
+            elif index in special:
+                self.kind[index] = Kind.SPECIAL
+                self.text[index], self.forms[index] = token.encode("utf-8", "replace"), token
+            else:
+                found = _spell_added(token) if index in added else spell(token)
+                self.kind[index], self.word_start[index], self.text[index], self.forms[index] = found
+        self.ids: dict[str, int] = {}
+        for index in np.flatnonzero(self.kind <= Kind.BYTE).tolist():
+            self.ids.setdefault(self.forms[index], index)
+        if self.family == "wordpiece":
+            for form, index in list(self.ids.items()):
+                if len(form) == 2 and form[0] == SPACE and unicodedata.category(form[1])[0] in "PS":
+                    self.ids.setdefault(form[1], index)
+        self._added_pieces = {token.content: i for i, token in added.items() if i not in special}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.name!r}, {self.family}, {len(self)} ids)"
+
+    @classmethod
+    def of(cls, tokenizer: Any) -> Vocabulary:
+        """View a tokenizer.
+
+        Args:
+            tokenizer: a fast tokenizer of transformers, a `tokenizers.Tokenizer`, a folder, a `tokenizer.json`, a
+                SentencePiece `.model`, a hub id, or a `Vocabulary`, which is returned as it is.
+
+        Returns:
+            The view; the same one for the same object (or unchanged file) asked for again.
+
+        Raises:
+            InputError: nothing is there, it is no fast tokenizer, or two tokens share an id.
+        """
+        if isinstance(tokenizer, Vocabulary):
+            return tokenizer
+        from tokenizers import Tokenizer
+
+        if isinstance(tokenizer, Tokenizer):
+            return cls(tokenizer, "tokenizer", guess_roles(tokenizer))
+        if isinstance(tokenizer, str | Path):
+            return cls._of_place(tokenizer)
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise InputError(
+                "a tokenizer in Python code of its own cannot be viewed",
+                found=type(tokenizer).__name__,
+                expected="a fast tokenizer, a folder, a tokenizer.json, a SentencePiece .model or a hub id",
+            )
+        known = _CACHE.get(tokenizer)
+        if known is None or known[0] != len(tokenizer):
+            roles = {role: text for role in ROLES if (text := getattr(tokenizer, f"{role}_token", None)) is not None}
+            guessed = guess_roles(backend) if not roles else {}
+            name = str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+            known = (len(tokenizer), cls(backend, name, {r: str(t) for r, t in (roles or guessed).items()}))
+            _CACHE[tokenizer] = known
+        return known[1]
+
+    @classmethod
+    def _of_place(cls, place: str | Path) -> Vocabulary:
+        from vocab.tokenizer.load import load_tokenizer
+
+        path = Path(place)
+        files = sorted(path.glob("*token*")) + sorted(path.glob("*.model")) if path.is_dir() else [path]
+        key = (str(path), *((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file()))
+        if len(key) == 1 or key not in _FILES:
+            view = cls.of(load_tokenizer(place))
+            view.name = str(place)
+            _FILES[key] = view
+        return _FILES[key]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the tokens, their kinds and roles, in the order of their ids."""
+        digest = hashlib.sha256()
+        for token in self.tokens:
+            raw = token.encode("utf-8", "surrogatepass")
+            digest.update(len(raw).to_bytes(4, "little") + raw)
+        digest.update(self.kind.tobytes())
+        digest.update(repr(sorted(self.roles.items())).encode())
+        return digest.hexdigest()
+
+    def normalise(self, text: str) -> str:
+        """Return the text as the tokenizer's normaliser leaves it."""
+        return text if self.backend.normalizer is None else str(self.backend.normalizer.normalize_str(text))
+
+    @cached_property
+    def lowercases(self) -> bool:
+        """Whether the normaliser makes capitals small (tried on a sample)."""
+        out = self.normalise("ABC")
+        return "abc" in out and "ABC" not in out
+
+    @cached_property
+    def strips_accents(self) -> bool:
+        """Whether the normaliser drops accents and dots (tried on a sample)."""
+        out = unicodedata.normalize("NFD", self.normalise("éàọ"))
+        return "e" in out and not any(unicodedata.combining(c) for c in out)
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Encode texts without special tokens, whole, whatever truncation the tokenizer was set to.
+
+        Args:
+            texts: the texts.
+
+        Returns:
+            One int32 array of ids a text.
+        """
+        self.backend = _unbounded(self.backend)
+        batch = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.int32) for encoding in batch]
+
+    def pieces_of(self, text: str, word_start: bool) -> list[int]:
+        """Say how this tokenizer cuts a surface, at the start of a word or inside one.
+
+        Args:
+            text: the surface, without a word mark; normalised here.
+            word_start: cut it as the beginning of a word (with the leading space), or as what follows.
+
+        Returns:
+            Ids; [] for what the normaliser drops. The unknown token stands only for characters that this vocabulary
+            has neither at the start of a word nor inside one.
+        """
+        if text in self._added_pieces:
+            return [self._added_pieces[text]]
+        spaced = word_start and not text.startswith(" ")
+        normal = self.normalise(f" {text}" if spaced else text)
+        pre = self.backend.pre_tokenizer
+        words = [word for word, _ in pre.pre_tokenize_str(normal)] if pre is not None else [normal]
+        if not any(words):
+            return []
+        model = self.backend.model
+        mark = {"byte-level": "Ġ", "metaspace": SPACE}.get(self.family)
+        if mark is not None:
+            bare = words[0].lstrip(mark)
+            spaces = len(words[0]) - len(bare) if text.startswith(" ") else 0
+            words[0] = mark * max(spaces, int(word_start)) + bare
+        ids: list[int] = []
+        for place, word in enumerate(words):
+            inside = not word_start and place == 0 and self.family == "wordpiece"
+            found = self._continue(word) if inside else None
+            ids += found or [token.id for token in model.tokenize(word)] if word else []
+        return ids
+
+    def _continue(self, word: str) -> list[int] | None:
+        """Cut greedily with continuing pieces, longest first (WordPiece); None where that is not possible."""
+        ids: list[int] = []
+        start = 0
+        model = self.backend.model
+        while start < len(word):
+            for end in range(len(word), start, -1):
+                index = model.token_to_id(self._prefix + word[start:end])
+                if index is not None:
+                    ids.append(index)
+                    start = end
+                    break
+            else:
+                return None
+        return ids
+
+
+def _unbounded(backend: Tokenizer) -> Tokenizer:
+    """Return the tokenizer without truncation and padding; a copy where it had them: it belongs to the caller."""
+    if backend.truncation is None and backend.padding is None:
+        return backend
+    backend = copy.deepcopy(backend)
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _tokens_by_id(backend: Tokenizer, name: str) -> list[str]:
+    vocabulary = backend.get_vocab(with_added_tokens=True)
+    tokens = [""] * (max(vocabulary.values(), default=-1) + 1)
+    for token, index in sorted(vocabulary.items()):
+        if tokens[index]:
+            raise InputError(
+                f"two tokens of {name} share the id {index}", found=f"{tokens[index]!r} and {token!r}", expected="one"
+            )
+        tokens[index] = token
+    for index, token in enumerate(tokens):
+        if not token:  # a piece that stands twice in a Unigram table is listed once by get_vocab
+            tokens[index] = backend.id_to_token(index) or ""
+    return tokens
+
+
+def _family(backend: Tokenizer) -> tuple[str, str]:
+    """Return the family, and the mark of continuing pieces (or of a word's end)."""
+    kind = type(backend.model).__name__
+    if kind == "WordPiece":
+        return "wordpiece", str(backend.model.continuing_subword_prefix)
+    if kind == "WordLevel":
+        return "wordpiece", "##"
+    parts = [state_of(part) for part in (backend.normalizer, backend.pre_tokenizer, backend.decoder)]
+    settings = json.dumps(parts, ensure_ascii=False)
+    if '"ByteLevel"' in settings:
+        return "byte-level", ""
+    if SPACE in settings or backend.token_to_id(SPACE) is not None:
+        return "metaspace", ""
+    prefix = getattr(backend.model, "continuing_subword_prefix", None)
+    if prefix:
+        return "wordpiece", str(prefix)
+    return "plain", str(getattr(backend.model, "end_of_word_suffix", None) or "")
+
+
+def _spell_added(token: str) -> tuple[Kind, bool, bytes, str]:
+    """Read an added token that is ordinary text: it is written as it is, whatever the family."""
+    bare = token[1:] if token[:1] in (" ", SPACE) else token
+    start = bare != token
+    return Kind.PIECE, start, bare.encode("utf-8", "replace"), SPACE * start + bare.replace(" ", SPACE)
+
+
+def _speller(family: str, prefix: str) -> Any:
+    """Return the function token -> (kind, begins a word, bytes, form) of a family."""
+    alphabet = byte_alphabet()
+
+    def wordpiece(token: str) -> tuple[Kind, bool, bytes, str]:
+        start = not (token.startswith(prefix) and len(token) > len(prefix))
+        bare = token if start else token[len(prefix) :]
+        return Kind.PIECE, start, bare.encode("utf-8", "replace"), SPACE * start + bare
+
+    def byte_level(token: str) -> tuple[Kind, bool, bytes, str]:
+        if any(character not in alphabet for character in token):
+            return _spell_added(token)
+        raw = bytes(alphabet[character] for character in token)
+        start = raw[:1] == b" "
+        bare = raw[1:] if start else raw
+        try:
+            return Kind.PIECE, start, bare, SPACE * start + bare.decode("utf-8").replace(" ", SPACE)
+        except UnicodeDecodeError:
+            kind = Kind.BYTE if len(raw) == 1 else Kind.PIECE
+            return kind, start, bare, SPACE * start + "".join(f"<0x{byte:02X}>" for byte in bare)
+
+    def metaspace(token: str) -> tuple[Kind, bool, bytes, str]:
+        byte = _BYTE.fullmatch(token)
+        if byte:
+            return Kind.BYTE, False, bytes([int(byte[1], 16)]), f"<0x{byte[1].upper()}>"
+        start = token.startswith(SPACE)
+        bare = token[1:] if start else token
+        return Kind.PIECE, start, bare.replace(SPACE, " ").encode("utf-8", "replace"), token
+
+    def plain(token: str) -> tuple[Kind, bool, bytes, str]:
+        bare = token.removesuffix(prefix) if prefix else token
+        return Kind.PIECE, False, bare.encode("utf-8", "replace"), bare
+
+    return {"wordpiece": wordpiece, "byte-level": byte_level, "metaspace": metaspace, "plain": plain}[family]
