@@ -85,6 +85,6 @@ def main() -> None:
     except ImportError as error:
         sys.stderr.write(f"lexigraft: {error}\n")
         raise SystemExit(2) from None
-    from adapt.cli import run
+    from adapt.cli import run_app
 
-    run()
+    run_app()

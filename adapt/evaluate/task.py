@@ -38,7 +38,9 @@ class Task:
         options: options model; a subclass of TaskFiles for labelled tasks.
         run: measures one arm and writes its folder (adapt/evaluate/job.py says what a Job holds).
         floors: writes the scores that need no pretrained model, one folder a floor; or None.
-        predict: applies a trained head to new text; or None.
+        predict: `(evaluate/<arm>/<task> folder, model folder, tokenizer folder, lines, split into words) -> one mapping a
+            line`: applies trained heads to new text; or None.
+        inspect: `(files by part) -> sentences`: says what labelled files hold, refusing bad ones; or None.
         files: the task has labelled files in the configuration.
     """
 
@@ -52,6 +54,7 @@ class Task:
     run: Callable[[Job], None]
     floors: Callable[[Job], None] | None = None
     predict: Callable[..., Any] | None = None
+    inspect: Callable[[dict[str, Path]], list[str]] | None = None
     files: bool = True
 
 

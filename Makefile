@@ -1,0 +1,41 @@
+PYTHON ?= python3
+BIN := .venv/bin
+# The end of each stamp names what is installed; a changed pyproject or constraints file installs again.
+STAMPS := .venv/.stamps
+
+.PHONY: demo test test-all lint types ui bench clean
+
+demo: $(STAMPS)/demo
+	$(BIN)/lexigraft demo $(ARGS)
+
+test: $(STAMPS)/dev
+	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+
+test-all: $(STAMPS)/dev
+	$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMPS)/dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(STAMPS)/dev
+	$(BIN)/mypy
+
+ui: $(STAMPS)/dev
+	$(BIN)/lexigraft ui
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(STAMPS)/demo: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,ui]'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(STAMPS)/demo
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,ui,dev]'
+	@mkdir -p $(STAMPS) && touch $@
+
+bench: $(STAMPS)/dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,139 @@
+"""Say what a run will take on this machine, from a few measured steps, and refuse what cannot fit."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from adapt.events import clock
+from adapt.evaluate.task import TASKS, TaskFiles
+from adapt.files import digest_of, read_json, write_json
+from adapt.graph import Context
+from adapt.stages.source import tokenizer_folder
+from lexigraft import InputError
+
+# Measured for the shapes this is used with: a forward pass costs about a third of a training step on the same tokens.
+_FORWARD_SHARE = 1 / 3
+_PIECES_A_WORD, _CONTEXT = 2.5, 64
+_CHARACTERS_A_TOKEN = 3.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run is expected to take.
+
+    Attributes:
+        pretrain_seconds: training of all arms.
+        evaluate_seconds: all tasks of all arms.
+        other_seconds: corpus, tokenizer, transplant, report.
+        memory_bytes: peak memory of the training process.
+        disk_bytes: size of the finished run folder and its checkpoints.
+        steps: optimiser steps an arm (of the unchanged vocabulary).
+    """
+
+    pretrain_seconds: float
+    evaluate_seconds: float
+    other_seconds: float
+    memory_bytes: float
+    disk_bytes: float
+    steps: int
+
+    @property
+    def seconds(self) -> float:
+        """Whole time, in seconds."""
+        return self.pretrain_seconds + self.evaluate_seconds + self.other_seconds
+
+
+def estimate(context: Context) -> Estimate:
+    """Measure a few training steps of the source model on the given text and add up the rest.
+
+    The measurement is kept in the run folder, so that a resumed run does not repeat it.
+    """
+    config, path = context.config, context.folder / "preflight.json"
+    key = digest_of(config.model_dump(mode="json"))
+    before = read_json(path) or {}
+    if before.get("settings") != key:
+        from adapt.pretrain.engine import measure
+
+        words = tokenizer_folder(config.source, context.source)
+        measured = measure(context.source, words, config.corpus.text[0], config.pretrain, config.seed)
+        before = {"settings": key, "measured": measured}
+    measured = before["measured"]
+    trained = [arm for arm in config.arms if arm != "source"]
+    a_step = float(measured["seconds_per_step"])
+    a_token = a_step / config.pretrain.batch_tokens * _FORWARD_SHARE
+    steps = config.pretrain.steps or int((config.pretrain.minutes or 0) * 60 / a_step)
+    weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
+    labelled = sum(_characters(files, config.evaluate.max_train) for files in _task_files(context))
+    tokens = labelled / _CHARACTERS_A_TOKEN
+    if config.evaluate.mode == "finetune":
+        tasks = tokens * config.evaluate.epochs * len(config.evaluate.seeds) * a_step / config.pretrain.batch_tokens
+    else:
+        tasks = tokens * a_token
+    scored = config.evaluate.lm_words * _PIECES_A_WORD * _CONTEXT * a_token
+    found = Estimate(
+        pretrain_seconds=steps * a_step * len(trained),
+        evaluate_seconds=tasks * len(config.arms) + scored * len(trained) + 30.0,
+        other_seconds=20.0 + sum(p.stat().st_size for p in config.corpus.text) / 2**20 * 8.0,
+        memory_bytes=float(measured["peak_rss_bytes"]),
+        # weights of each trained arm, two checkpoints with two optimiser moments while training, the transplanted model
+        disk_bytes=weights * (len(trained) + 1 + 2 * 3) + 50 * 2**20,
+        steps=steps,
+    )
+    write_json(path, {**before, "estimate": asdict(found)})
+    return found
+
+
+def check(context: Context) -> Estimate:
+    """Estimate, show, and refuse a run that cannot fit.
+
+    Raises:
+        InputError: too little memory or disk, with both numbers.
+    """
+    for file in context.config.corpus.text:
+        if not file.is_file():
+            raise InputError("corpus.text: no such file", file=file)
+    context.events.say("[dim]preflight: measuring a few training steps…[/]")
+    found = estimate(context)
+    memory = psutil.virtual_memory()
+    disk = shutil.disk_usage(context.folder).free
+    context.events.emit("notice", "preflight", message="estimate", facts=asdict(found))
+    budget = f"{found.steps} steps an arm" if context.config.pretrain.steps else f"about {found.steps} steps an arm"
+    context.events.say(
+        f"preflight: about {clock(found.seconds)} in all (pretraining {clock(found.pretrain_seconds)}, {budget}; "
+        f"evaluation {clock(found.evaluate_seconds)}), memory {found.memory_bytes / 2**30:.1f} of "
+        f"{memory.total / 2**30:.0f} GB, disk {found.disk_bytes / 2**30:.1f} of {disk / 2**30:.0f} GB free"
+    )
+    if found.memory_bytes > memory.total * 0.95:
+        raise InputError(
+            "this run does not fit into memory",
+            found=f"{memory.total / 2**30:.1f} GB in this machine",
+            expected=f"{found.memory_bytes / 2**30:.1f} GB; try a smaller pretrain.micro_batch_tokens or a smaller model",
+        )
+    if found.disk_bytes > disk:
+        raise InputError(
+            "this run does not fit on the disk",
+            file=context.folder,
+            found=f"{disk / 2**30:.1f} GB free",
+            expected=f"{found.disk_bytes / 2**30:.1f} GB",
+        )
+    return found
+
+
+def _task_files(context: Context) -> list[TaskFiles]:
+    found: list[Any] = [getattr(context.config.evaluate.tasks, task.name, None) for task in TASKS]
+    return [files for files in found if isinstance(files, TaskFiles)]
+
+
+def _characters(files: TaskFiles, limit: int | None) -> float:
+    """Characters of a task's files; a limit on examples is taken as 100 characters each."""
+
+    def size(path: Path | None) -> int:
+        return path.stat().st_size if path is not None and path.is_file() else 0
+
+    train = min(size(files.train), (limit or 10**9) * 100)
+    return float(train + size(files.dev) + size(files.test))

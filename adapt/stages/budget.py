@@ -1,0 +1,59 @@
+"""Turn minutes into steps, once: from then on only steps count, so that a resumed run ends in the same result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapt.config import RunConfig
+from adapt.events import Report
+from adapt.files import write_json
+from adapt.graph import Context, Stage
+from adapt.stages.source import tokenizer_folder, weight_files
+from lexigraft import InputError
+
+
+def stage(config: RunConfig, source: Path, arms: list[str]) -> Stage:
+    """The budget stage of a run."""
+    inputs = ("corpus", "tokenizer", "transplant") if "adapted" in arms else ("corpus",)
+    options = {"pretrain": config.pretrain.model_dump(mode="json"), "arms": arms, "threads": config.threads}
+    return Stage("budget", work, inputs, options, weight_files(source))
+
+
+def origin(context: Context, arm: str) -> tuple[Path, Path]:
+    """Folders of the model and the tokenizer an arm starts from."""
+    if arm == "adapted":
+        model = context.path("transplant") / "model"
+        return model, model
+    return context.source, tokenizer_folder(context.config.source, context.source)
+
+
+def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
+    """Write `steps.json`: the optimiser steps of each arm, and what was measured."""
+    from adapt.pretrain.engine import measure
+
+    options = context.config.pretrain
+    arms = [arm for arm in context.config.arms if arm != "source"]
+    steps: dict[str, int] = {}
+    measured: dict[str, Any] = {}
+    for number, arm in enumerate(arms):
+        report(number, len(arms), {"measuring": arm})
+        if options.steps is not None:
+            steps[arm] = options.steps
+            continue
+        model, tokenizer = origin(context, arm)
+        measured[arm] = measure(model, tokenizer, context.path("corpus") / "train.txt", options, context.config.seed)
+        # The new vocabulary's own preparation is paid by the arm that uses it: the arms are compared at equal time.
+        spent = sum(context.facts(s)["seconds"] for s in ("tokenizer", "transplant")) if arm == "adapted" else 0.0
+        seconds = (options.minutes or 0) * 60 - spent
+        steps[arm] = int(seconds / measured[arm]["seconds_per_step"])
+        if steps[arm] < 1:
+            raise InputError(
+                f"pretrain.minutes leaves no time to train the arm {arm}",
+                found=f"{options.minutes} minutes, of which tokenizer and transplant took {spent:.0f} s; one step takes "
+                f"{measured[arm]['seconds_per_step']:.1f} s",
+                expected="more minutes, or pretrain.steps",
+            )
+    facts = {"steps": steps, "minutes": None if options.steps else options.minutes, "measured": measured}
+    write_json(folder / "steps.json", facts)
+    return facts

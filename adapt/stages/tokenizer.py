@@ -1,0 +1,48 @@
+"""Build the tokenizer of the language (or take the given one), and compare it with the source's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapt.config import RunConfig
+from adapt.events import Report
+from adapt.files import write_json
+from adapt.graph import Context, Stage
+from adapt.stages.source import tokenizer_folder, weight_files
+
+
+def stage(config: RunConfig, source: Path) -> Stage:
+    """The tokenizer stage of a run."""
+    origin = tokenizer_folder(config.source, source)
+    files = [path for path in weight_files(origin) if path.suffix != ".safetensors"]
+    if given := config.tokenizer.path:
+        files += weight_files(given) if given.is_dir() else [given]
+    return Stage("tokenizer", work, ("corpus",), config.tokenizer.model_dump(mode="json"), tuple(files))
+
+
+def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
+    """Write the tokenizer's files, `compare.csv` and `facts.json`."""
+    import vocab
+    from vocab.tokenizer.load import load_tokenizer
+
+    options, corpus = context.config.tokenizer, context.path("corpus")
+    old = load_tokenizer(tokenizer_folder(context.config.source, context.source))
+    report(0, 2, {})
+    if options.path is not None:
+        new = load_tokenizer(options.path)
+    else:
+        new = vocab.train_tokenizer(
+            [corpus / "train.txt"], like=old, algorithm=options.algorithm, vocab_size=options.vocab_size
+        )
+    new.save_pretrained(folder)
+    report(1, 2, {})
+    table = vocab.compare({"source": old, "target": new}, [corpus / "heldout.txt"])
+    table.to_csv(folder / "compare.csv")
+    report(2, 2, {})
+    facts = {"vocab_size": len(new), "source_vocab_size": len(old)}
+    for metric in ("fertility", "share_split", "characters_per_token"):
+        if metric in table.columns:
+            facts[metric] = {name: float(table.loc[name, metric]) for name in ("source", "target")}
+    write_json(folder / "facts.json", facts)
+    return facts

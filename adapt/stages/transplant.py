@@ -1,0 +1,39 @@
+"""Give the new vocabulary its embeddings: the mixture, and the model that carries it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapt.config import RunConfig
+from adapt.events import Report
+from adapt.graph import Context, Stage
+from adapt.stages.source import weight_files
+
+
+def stage(config: RunConfig, source: Path) -> Stage:
+    """The transplant stage of a run."""
+    extra = (config.transplant.dictionary,) if config.transplant.dictionary else ()
+    options = config.transplant.model_dump(mode="json", exclude={"dictionary"})
+    return Stage("transplant", work, ("corpus", "tokenizer"), options, (*weight_files(source), *extra))
+
+
+def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
+    """Write `model/`, `mixture.safetensors` and the transplant's report."""
+    import vocab
+
+    options = context.config.transplant
+    texts = [context.path("corpus") / "train.txt"]
+    report(0, 1, {})
+    graft = vocab.transplant(
+        context.source,
+        context.path("tokenizer"),
+        method=options.method,
+        vectors=options.vectors,
+        dictionary=options.dictionary,
+        texts=texts,
+        seed=context.config.seed,
+    )
+    graft.save(folder / "model")
+    report(1, 1, {})
+    return {"rows": graft.report.get("rows", {})}
