@@ -1,0 +1,108 @@
+"""The `lexigraft` command as somebody types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, write_config
+
+
+@pytest.fixture
+def here(tmp_path):
+    """Run commands with the checkout importable from another folder."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "adapt.cli", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300)
+
+    return call
+
+
+def test_init_says_what_it_found_and_writes_a_short_yaml(here, tmp_path, language, tiny_source):
+    shutil.copytree(language, tmp_path / "data")
+    done = here(
+        "init", "mul", "--text", "data/text.txt", "--pos", "data/pos", "--ner", "data/ner",
+        "--sentiment", "data/sentiment", "--model", tiny_source, "pretrain.steps=3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "600 lines" in done.stdout and "120" in done.stdout
+    settings = yaml.safe_load((tmp_path / "mul.yaml").read_text())
+    assert settings["pretrain"]["steps"] == 3
+    again = here("init", "mul", "--text", "data/text.txt", "--model", tiny_source)
+    assert again.returncode == 2 and "there already" in again.stderr
+
+
+def test_init_without_overrides_writes_ten_or_so_commented_lines(here, tmp_path, language, tiny_source):
+    done = here("init", "mul", "--text", language / "text.txt", "--pos", language / "pos", "--model", tiny_source)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "mul.yaml").read_text()
+    assert 8 <= len(text.splitlines()) <= 16 and text.count("#") >= 5
+    shown = here("run", "mul.yaml", "--show")
+    assert shown.returncode == 0 and yaml.safe_load(shown.stdout)["language"] == "mul"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "none.yaml"], "no such configuration file"),
+        (["init", "hau", "--text", "none.txt", "--model", "m"], "none.txt"),
+        (["status", "nowhere"], "not a run folder"),
+        (["predict", "nowhere", "ner", "x.txt"], "not a run folder"),
+        (["predict", "nowhere", "nerr", "x.txt"], "did you mean 'ner'"),
+        (["demo", "demo.ful=true"], "demo.full=true"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(here, arguments, said):
+    done = here(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_lists(here):
+    for command, expected in (("methods", "focus"), ("tasks", "sentiment"), ("tunings", "lora"), ("metrics", "fertility")):
+        done = here(command)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+
+
+def test_doctor(here):
+    done = here("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "torch" in done.stdout and "processors" in done.stdout
+
+
+def test_run_status_predict_export(here, tmp_path, finished_run):
+    shown = here("status", finished_run.folder)
+    assert shown.returncode == 0 and "finished" in shown.stdout and "pretrain/adapted" in shown.stdout
+    text = tmp_path / "new.txt"
+    text.write_text("maba kuda wati.\nmaba\n", encoding="utf-8")
+    for task in ("pos", "ner"):
+        done = here("predict", finished_run.folder, task, text)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        assert done.returncode == 0, done.stderr
+        assert [len(row["tokens"]) for row in rows] == [4, 1]
+        assert all(len(row["tokens"]) == len(row["labels"]) for row in rows)
+    done = here("predict", finished_run.folder, "sentiment", text)
+    assert {json.loads(line)["label"] for line in done.stdout.splitlines()} <= {"positive", "negative"}
+    assert here("export", finished_run.folder, tmp_path / "plain").returncode == 0
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "plain")
+    assert model.get_input_embeddings().num_embeddings == len(AutoTokenizer.from_pretrained(tmp_path / "plain"))
+
+
+def test_batch_goes_on_after_a_failure_and_says_so(here, tmp_path, tiny_source, language):
+    good = write_config(tmp_path / "good.yaml", tiny_source, language, arms=["source"], evaluate={"lm_words": 10})
+    bad = write_config(tmp_path / "bad.yaml", tmp_path / "no-model", language)
+    done = here("batch", bad, good, "seed=1")
+    assert done.returncode == 1
+    assert "bad.yaml (exit code 2)" in done.stdout and "good.yaml" in done.stdout
