@@ -88,15 +88,40 @@ def estimate(context: Context) -> Estimate:
     return found
 
 
+def refuse_bad_input(context: Context) -> None:
+    """Read everything once that a later stage would refuse, before time is spent.
+
+    Raises:
+        InputError: a file is missing or not in its form; file and line are named.
+    """
+    from adapt.pretrain.model import objective_of
+    from corpora.text import read_lines
+    from vocab.view import Vocabulary
+
+    config = context.config
+    for file in [*config.corpus.text, *([config.corpus.heldout] if config.corpus.heldout else [])]:
+        for _ in read_lines(file):
+            pass
+    for task in TASKS:
+        files = getattr(config.evaluate.tasks, task.name, None)
+        if task.inspect is not None and isinstance(files, TaskFiles):
+            task.inspect({part: path for part in ("train", "dev", "test") if (path := getattr(files, part))})
+    words = tokenizer_folder(config.source, context.source)
+    if (config.pretrain.objective or objective_of(context.source)) == "mlm" and "mask" not in Vocabulary.of(words).roles:
+        raise InputError(
+            "the source's tokenizer has no mask token, which masked-language-model training needs",
+            file=words,
+            expected="a tokenizer with a mask token, or pretrain.objective=clm",
+        )
+
+
 def check(context: Context) -> Estimate:
     """Estimate, show, and refuse a run that cannot fit.
 
     Raises:
-        InputError: too little memory or disk, with both numbers.
+        InputError: bad input; or too little memory or disk, with both numbers.
     """
-    for file in context.config.corpus.text:
-        if not file.is_file():
-            raise InputError("corpus.text: no such file", file=file)
+    refuse_bad_input(context)
     context.events.say("[dim]preflight: measuring a few training steps…[/]")
     found = estimate(context)
     memory = psutil.virtual_memory()
