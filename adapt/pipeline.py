@@ -88,7 +88,7 @@ def run(
     """
     settings = path if isinstance(path, RunConfig) else configuration.load(Path(path), overrides)
     folder = folder or folder_of(settings)
-    _set_threads(settings)
+    _prepare_libraries(settings)
     from adapt.stages import plan
     from adapt.stages.source import find
 
@@ -114,9 +114,15 @@ def folder_of(settings: RunConfig) -> Path:
     return settings.out / f"{settings.language}-{name}-{short}"
 
 
-def _set_threads(settings: RunConfig) -> None:
-    """Fix the number of threads: sums in another order are other bytes."""
+def _prepare_libraries(settings: RunConfig) -> None:
+    """Fix the number of threads (sums in another order are other bytes), and leave the terminal to our own progress."""
+    import datasets
     import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    datasets.disable_progress_bars()
 
     torch.set_num_threads(settings.threads or max(1, psutil.cpu_count(logical=False) or os.cpu_count() or 1))
 
