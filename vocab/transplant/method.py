@@ -10,7 +10,7 @@ import numpy as np
 
 from vocab.options import Options
 from vocab.registry import Registry
-from vocab.view import Vocabulary
+from vocab.view import Kind, Vocabulary
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
@@ -24,11 +24,15 @@ class Problem:
         source: view of the old vocabulary.
         target: view of the new vocabulary.
         matrices: the checkpoint's matrices over the source vocabulary by role (`input`, and `output` where untied),
-            each float32 of shape (source vocabulary, dim); for methods that need rows (random).
-        vectors: evidence about target tokens, shape (target vocabulary, k), zero rows where there is none; or None.
+            numpy arrays or torch tensors (source vocabulary or more, dim); for methods that need rows (random).
+        vectors: evidence about target tokens: `Evidence`, or an array (target vocabulary, k), zero rows where there
+            is none; or None.
         source_vectors: the same for source tokens; or None.
         seed: seed of everything drawn.
         extra: dictionary, parallel text, helper and texts, for methods that declare them in `needs`.
+        wanted: bool (target vocabulary,): rows that no earlier method of the chain filled; None means all. Others
+            need not be made.
+        notes: what a method wants the report to say.
     """
 
     source: Vocabulary
@@ -38,6 +42,17 @@ class Problem:
     source_vectors: Any = None
     seed: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+    wanted: np.ndarray | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def todo(self, *, specials: bool = False) -> np.ndarray:
+        """Ids of the rows to fill, increasing; specials and gaps only where asked for."""
+        wanted = np.ones(len(self.target), bool) if self.wanted is None else self.wanted
+        return np.flatnonzero(wanted if specials else wanted & (self.target.kind <= Kind.BYTE))
+
+    def source_rows(self) -> np.ndarray:
+        """Ids of the source rows that belong to a token."""
+        return np.flatnonzero(self.source.kind != Kind.GAP)
 
 
 @dataclass(frozen=True)

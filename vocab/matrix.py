@@ -1,0 +1,105 @@
+"""Rows of embedding matrices, numpy or torch, in any float dtype, in blocks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+def fingerprint(matrix: Any, n_source: int | None = None) -> str:
+    """SHA-256 over a matrix's first rows as float32: the same for equal values in any dtype that holds them."""
+    rows = int(matrix.shape[0]) if n_source is None else n_source
+    digest = hashlib.sha256(f"{rows},{int(matrix.shape[1])}".encode())
+    for ids in blocks(rows):
+        digest.update(np.ascontiguousarray(take(matrix, ids)).data)
+    return digest.hexdigest()
+
+
+def blocks(rows: int, size: int = 65536) -> Iterator[slice]:
+    """Cut `rows` rows into slices of at most `size`."""
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
+def take(matrix: Any, rows: Any) -> np.ndarray:
+    """Rows of a numpy array or torch tensor as float32 (float64 stays)."""
+    part = matrix[rows]
+    if not isinstance(part, np.ndarray):
+        part = part.detach().cpu()
+        part = part.numpy() if str(part.dtype) in {"torch.float32", "torch.float64"} else part.float().numpy()
+    return part if part.dtype == np.float64 else part.astype(np.float32, copy=False)
+
+
+def like(matrix: Any, shape: tuple[int, int]) -> Any:
+    """Return an unfilled matrix of the same library, dtype and device."""
+    return np.empty(shape, matrix.dtype) if isinstance(matrix, np.ndarray) else matrix.new_empty(shape)
+
+
+def put(result: Any, start: int, stop: int, rows: np.ndarray) -> None:
+    """Write rows into a matrix, in its own dtype."""
+    if isinstance(result, np.ndarray):
+        result[start:stop] = rows
+    else:
+        import torch
+
+        with torch.no_grad():
+            result[start:stop] = torch.from_numpy(rows).to(result.dtype).to(result.device)
+
+
+def only(weights: csr_matrix, rows: np.ndarray) -> csr_matrix:
+    """Return the same matrix with all rows but the chosen ones emptied."""
+    from scipy.sparse import csr_matrix
+
+    lengths = np.diff(weights.indptr)
+    keep = np.repeat(rows, lengths)
+    indptr = np.concatenate([[0], np.cumsum(np.where(rows, lengths, 0))])
+    return csr_matrix((weights.data[keep], weights.indices[keep], indptr), shape=weights.shape)
+
+
+def basis_rows(basis: csr_matrix, matrix: Any) -> np.ndarray:
+    """`B @ E`, summed in float64 over blocks of source rows: (basis, dim)."""
+    total = np.zeros((basis.shape[0], int(matrix.shape[1])))
+    if basis.shape[0]:
+        by_column = basis.tocsc()
+        for rows in blocks(basis.shape[1]):
+            total += by_column[:, rows].astype(np.float64) @ take(matrix, rows).astype(np.float64)
+    return total
+
+
+def product(weights: csr_matrix, matrix: Any, basis: np.ndarray) -> np.ndarray:
+    """`W @ [E ; B E]` for some target rows, reading only the source rows they use."""
+    from scipy.sparse import csr_matrix
+
+    n_source = weights.shape[1] - basis.shape[0]
+    columns, index = np.unique(weights.indices, return_inverse=True)
+    split = int(np.searchsorted(columns, n_source))
+    rows = take(matrix, columns[:split].astype(np.int64))
+    rows = np.concatenate([rows, basis[columns[split:] - n_source].astype(rows.dtype)])
+    return csr_matrix((weights.data, index, weights.indptr), shape=(weights.shape[0], len(columns))) @ rows
+
+
+def moments(matrix: Any, rows: np.ndarray, ddof: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each column over some rows, summed in float64.
+
+    Args:
+        matrix: (rows, dim).
+        rows: ids of the rows that count.
+        ddof: 1 for the sample's standard deviation, 0 for the population's.
+
+    Returns:
+        Two float64 arrays (dim,).
+    """
+    dim = int(matrix.shape[1])
+    mean, square = np.zeros(dim), np.zeros(dim)
+    for part in blocks(len(rows)):
+        mean += take(matrix, rows[part]).sum(axis=0, dtype=np.float64)
+    mean /= len(rows)
+    for part in blocks(len(rows)):
+        square += ((take(matrix, rows[part]) - mean) ** 2).sum(axis=0)
+    return mean, np.sqrt(square / max(len(rows) - ddof, 1))

@@ -1,0 +1,154 @@
+"""Put a mixture on a model: input and output embeddings, output bias, ties, ids, padding; then check the rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.matrix import take
+from vocab.mixture import Mixture
+from vocab.transplant.ids import update_ids
+from vocab.view import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Find a model's matrices over the vocabulary.
+
+    Args:
+        model: the source model.
+        vocabulary: its tokenizer's.
+
+    Returns:
+        `input`, and `output` where it is a matrix of its own: torch tensors (rows, dim).
+
+    Raises:
+        InputError: no embedding matrix, fewer rows than tokens, NaN or inf in the rows.
+    """
+    embedding = model.get_input_embeddings()
+    head = model.get_output_embeddings()
+    if getattr(embedding, "weight", None) is None:
+        raise InputError("the model has no embedding matrix", found=type(model).__name__)
+    found = {"input": embedding.weight.detach()}
+    if head is not None and head.weight is not embedding.weight:
+        found["output"] = head.weight.detach()
+    for role, matrix in found.items():
+        if len(matrix) < len(vocabulary):
+            raise InputError(
+                f"the tokenizer has more tokens than the {role} embeddings have rows: they do not belong together",
+                found=f"{len(vocabulary)} tokens and {len(matrix)} rows",
+                expected="the tokenizer that the model was trained with",
+            )
+        for start in range(0, len(vocabulary), 65536):
+            rows = take(matrix, slice(start, min(start + 65536, len(vocabulary))))
+            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+            if len(bad):
+                token = start + int(bad[0])
+                raise InputError(
+                    f"the source model's {role} embeddings hold NaN or inf",
+                    found=f"row {token} ({vocabulary.tokens[token]!r})",
+                    expected="finite numbers",
+                )
+    return found
+
+
+def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> list[str]:
+    """Give a model the new vocabulary, in place.
+
+    Args:
+        model: the source model.
+        mixture: how new rows are made.
+        source: the old vocabulary.
+        target: the new one.
+
+    Returns:
+        What the user should know of what was changed besides the rows.
+
+    Raises:
+        InputError: the model and the vocabularies do not fit, or a row did not arrive as it should.
+    """
+    import torch
+
+    old = matrices_of(model, source)
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    old_size = len(old["input"])
+    notes = update_ids(model, mixture, source, target)
+    with torch.no_grad():
+        if head is not None:
+            _replace_biases(model, head, mixture)
+        for role, module in (("input", embedding), ("output", head)):
+            if role in old:
+                _swap(model, module.weight, torch.nn.Parameter(mixture.apply(old[role])))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding) and module.weight is embedding.weight:
+            module.num_embeddings = len(target)
+            if module.padding_idx is not None:
+                module.padding_idx = target.roles.get("pad")
+        elif module is head:
+            module.out_features = len(target)
+        elif getattr(module, "vocab_size", None) == old_size:
+            module.vocab_size = len(target)
+    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+        if hasattr(config, "vocab_size"):
+            config.vocab_size = len(target)
+    _check(model, old, mixture)
+    return notes
+
+
+def _swap(model: PreTrainedModel, old: torch.nn.Parameter, new: torch.nn.Parameter) -> None:
+    """Put a new parameter wherever the old one stands, so that ties stay ties."""
+    new.requires_grad_(old.requires_grad)
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is old:
+                module._parameters[name] = new
+
+
+def _replace_biases(model: PreTrainedModel, head: Any, mixture: Mixture) -> None:
+    """Remap the output bias: the head's own, and the one that BERT keeps beside it or BART over all."""
+    import torch
+
+    size = len(head.weight)
+    path = next(name for name, module in model.named_modules() if module is head).split(".")
+    around = [model.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
+    biases = {}
+    if isinstance(getattr(head, "bias", None), torch.nn.Parameter):
+        biases[id(head.bias)] = head.bias
+    for module in around:
+        bias = module._parameters.get("bias")
+        if bias is not None and bias.shape == (size,):
+            biases[id(bias)] = bias
+        logits = module._buffers.get("final_logits_bias")
+        if logits is not None and logits.shape[-1] == size:
+            module._buffers["final_logits_bias"] = mixture.apply_bias(logits.reshape(-1))[None]
+    for bias in biases.values():
+        _swap(model, bias, torch.nn.Parameter(mixture.apply_bias(bias.detach())))
+
+
+def _check(model: PreTrainedModel, old: dict[str, Any], mixture: Mixture) -> None:
+    """See that the model now holds what the mixture says.
+
+    Raises:
+        InputError: a wrong shape, a broken tie, NaN, or a copied row that is not the old row.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    now = {"input": embedding.weight.detach()}
+    if head is not None:
+        now["output"] = head.weight.detach()
+        if "output" not in old and head.weight is not embedding.weight:
+            raise InputError("input and output embeddings were tied and no longer are", found=type(model).__name__)
+    copied = np.flatnonzero(mixture.copied)
+    before = mixture.weights.indices[mixture.weights.indptr[copied]]
+    for role, matrix in now.items():
+        if len(matrix) != len(mixture) or not bool(matrix.isfinite().all()):
+            raise InputError(f"the new {role} embeddings are not whole", found=f"shape {tuple(matrix.shape)}")
+        was = old.get(role, old["input"])
+        for start in range(0, len(copied), 4096):
+            part = slice(start, start + 4096)
+            if not np.array_equal(take(matrix, copied[part]), take(was, before[part].astype(np.int64))):
+                raise InputError(f"copied rows of the {role} embeddings differ from the old ones")

@@ -1,0 +1,123 @@
+"""Chains of methods: each fills the rows it has evidence for, the next one the rows still empty."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.mixture import Mixture
+from vocab.options import Options
+from vocab.transplant.method import METHODS, Problem
+from vocab.transplant.specials import specials
+
+DEFAULT = ("focus", "subwords", "mean")
+"""What `method=None` means: focus on counts and characters, the norm restored, then old pieces, then the mean."""
+
+
+def parse(method: str | None) -> tuple[str, ...]:
+    """Read a method or a chain.
+
+    Args:
+        method: `focus` (with the published method's own fallback), `focus -> subwords -> mean` (as written), or None
+            (the default chain).
+
+    Returns:
+        The links' names.
+
+    Raises:
+        InputError: unknown method, or an empty link.
+    """
+    if method is None:
+        return DEFAULT
+    links = tuple(link.strip() for link in method.replace("→", "->").split("->"))
+    if not all(links):
+        raise InputError(
+            "a link of the chain is empty", found=repr(method), expected="such as focus -> subwords -> mean"
+        )
+    specs = [METHODS[link] for link in links]
+    if len(specs) == 1:
+        return (links[0], *specs[0].fallback)
+    if len(set(links)) < len(links):
+        raise InputError("a method stands twice in the chain", found=repr(method))
+    return links
+
+
+def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: bool) -> dict[str, Options]:
+    """Make the options of each link.
+
+    Args:
+        links: the chain.
+        given: options by method name, each its options model or a mapping; or a model with one field a method.
+        default: whether the chain is the default chain.
+
+    Raises:
+        InputError: options of a method that does not exist, or that it does not know.
+    """
+    from pydantic import BaseModel, ValidationError
+
+    if isinstance(given, BaseModel):
+        given = {name: getattr(given, name) for name in type(given).model_fields}
+    given = {str(name).replace("_", "-"): value for name, value in (given or {}).items()}
+    for name in given:
+        METHODS[name]
+    result: dict[str, Options] = {}
+    for link in links:
+        model, value = METHODS[link].options, given.get(link, {})
+        try:
+            result[link] = value if isinstance(value, model) else model.model_validate(value)
+        except ValidationError as error:
+            raise InputError(f"options of {link}: {error.errors()[0]['msg']}", found=repr(value)) from None
+    if default and "focus" in result and getattr(result["focus"], "restore_norm", None) is None:
+        result["focus"] = result["focus"].model_copy(update={"restore_norm": True})
+    return result
+
+
+def run(problem: Problem, links: tuple[str, ...], options: dict[str, Options] | None = None) -> Mixture:
+    """Fill all rows: special tokens by role, then link by link, then what is left with the mean.
+
+    Args:
+        problem: what the methods may look at.
+        links: names of methods.
+        options: by name; defaults where missing.
+
+    Returns:
+        A mixture without empty rows.
+
+    Raises:
+        InputError: a method needs what was not given.
+    """
+    options = options or {}
+    mixture = specials(problem.source, problem.target)
+    for link in links:
+        wanted = ~mixture.filled
+        if not wanted.any():
+            break
+        method = METHODS[link]
+        require(method.name, method.needs, problem)
+        part = replace(problem, wanted=wanted)
+        mixture = mixture.then(method.rows(part, options.get(link) or method.options()))
+    if not mixture.filled.all():
+        left = replace(problem, wanted=~mixture.filled)
+        if np.any(left.todo()):
+            problem.notes.append(f"{len(left.todo())} rows that no method of the chain filled took the mean")
+        mean = METHODS["mean"]
+        mixture = mixture.then(mean.rows(left, mean.options()))
+    return mixture
+
+
+def require(name: str, needs: frozenset[str], problem: Problem) -> None:
+    """Refuse a method whose needs are not met.
+
+    Raises:
+        InputError: names what is missing.
+    """
+    have = {
+        "vectors": problem.vectors is not None,
+        "source_vectors": problem.source_vectors is not None,
+    }
+    missing = sorted(n for n in needs if not have.get(n, problem.extra.get(n) is not None))
+    if missing:
+        raise InputError(f"{name} needs {' and '.join(missing)}", found="nothing given", expected=f"{missing[0]}=...")

@@ -1,0 +1,108 @@
+"""Token ids that a model's configuration names, moved to the new vocabulary; positions that hang on the padding id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lexigraft import InputError
+from vocab.mixture import Mixture
+from vocab.view import Vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_SAME_USE = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}
+_LISTS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "forced_decoder_ids", "sequence_bias")
+
+
+def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> list[str]:
+    """Move every `*_token_id` of the configurations, padding and the positions that are counted from it.
+
+    Args:
+        model: changed in place.
+        mixture: says which new token copies which old one.
+        source: the old vocabulary.
+        target: the new one.
+
+    Returns:
+        What was dropped because it has no counterpart.
+
+    Raises:
+        InputError: the model counts positions from the padding id and the new tokenizer has no padding token.
+    """
+    moved = _moved(mixture)
+    notes: list[str] = []
+    old_pad = model.config.get_text_config().pad_token_id
+    pad = target.roles.get("pad")
+    _shift_positions(model, old_pad, pad)
+    configs = [model.config, model.config.get_text_config(), getattr(model, "generation_config", None)]
+    for config in {id(c): c for c in configs if c is not None}.values():
+        for name, value in list(vars(config).items()):
+            if name.endswith("_token_id") and value is not None:
+                new = _new_id(name.removesuffix("_token_id"), value, moved, target)
+                setattr(config, name, new)
+                if new is None or new == []:
+                    notes.append(f"{name} {value} has no counterpart in the new vocabulary and was cleared")
+            elif name in _LISTS and value:
+                setattr(config, name, None)
+                notes.append(f"{name} named tokens of the old vocabulary and was cleared")
+        if pad is not None and hasattr(config, "pad_token_id"):
+            config.pad_token_id = pad
+        if target.roles.get("mask") is not None and getattr(config, "mask_token_id", None) is not None:
+            config.mask_token_id = target.roles["mask"]
+    for module in model.modules():
+        if type(module).__name__ != "Embedding" and getattr(module, "padding_idx", None) == old_pad is not None:
+            module.padding_idx = pad
+    return list(dict.fromkeys(notes))
+
+
+def _moved(mixture: Mixture) -> dict[int, int]:
+    """Old id -> new id of copied special tokens; of several new ones, the first."""
+    result: dict[int, int] = {}
+    if "special" in mixture.names:
+        code = mixture.names.index("special")
+        for row in (mixture.method == code).nonzero()[0].tolist():
+            result.setdefault(int(mixture.weights.indices[mixture.weights.indptr[row]]), row)
+    return result
+
+
+def _new_id(role: str, value: Any, moved: dict[int, int], target: Vocabulary) -> Any:
+    if isinstance(value, list | tuple):
+        found = [moved[v] for v in value if v in moved]
+        own = target.roles.get(role)
+        return list(dict.fromkeys([*([own] if own is not None else []), *found]))
+    for candidate in (role, _SAME_USE.get(role, role)):
+        if candidate in target.roles:
+            return target.roles[candidate]
+    return moved.get(value)
+
+
+def _shift_positions(model: PreTrainedModel, old_pad: int | None, pad: int | None) -> None:
+    """Keep positions right where a model counts them from the padding id (RoBERTa and its kin: position = pad + 1 ...).
+
+    Another padding id would give every word another position's row. The table is moved along with it.
+    """
+    import torch
+
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if not isinstance(table, torch.nn.Embedding) or table.padding_idx is None or old_pad is None:
+            continue
+        if pad is None:
+            raise InputError(
+                "this model counts positions from the padding token", found="a tokenizer without one",
+                expected="a tokenizer with a padding token",
+            )  # fmt: skip
+        if pad == old_pad:
+            continue
+        rows = table.weight.detach()[old_pad + 1 :]
+        weight = rows.new_zeros(pad + 1 + len(rows), rows.shape[1])
+        weight[pad + 1 :] = rows
+        table.weight = torch.nn.Parameter(weight, requires_grad=table.weight.requires_grad)
+        table.num_embeddings, table.padding_idx = len(weight), pad
+        model.config.get_text_config().max_position_embeddings = len(weight)
+        for name, buffer in list(module._buffers.items()):
+            if buffer is not None and name == "position_ids":
+                module._buffers[name] = torch.arange(len(weight), device=buffer.device).expand(1, -1)
+            elif buffer is not None and name == "token_type_ids":
+                module._buffers[name] = buffer.new_zeros(1, len(weight))

@@ -1,0 +1,85 @@
+"""Average the old rows of the pieces that the old tokenizer cuts a new token into (FVT).
+
+Paper: Gee et al. (2022), Fast Vocabulary Transfer; Koto et al. (2021), IndoBERTweet. A shared token is its own only
+piece, so the overlap is copied. Needs: nothing. Use it when there is no text in the language, and as what FOCUS falls
+back on; it is weak where the old tokenizer cuts words into single letters or bytes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vocab.mixture import Mixture
+from vocab.options import Options
+from vocab.transplant.copy_ import copy_overlap
+from vocab.transplant.method import Method, Problem
+from vocab.view import Kind, Vocabulary
+
+
+class SubwordsOptions(Options):
+    """Options of subwords."""
+
+    restore_norm: bool = False
+    """Bring the averages, which are shorter than what they average, to the copied rows' median norm."""
+
+
+def old_pieces(source: Vocabulary, target: Vocabulary, token: int) -> list[int]:
+    """Cut a new token into old pieces.
+
+    Args:
+        source: the old vocabulary.
+        target: the new one.
+        token: id of the new token.
+
+    Returns:
+        Old ids, the unknown token and specials left out; the token's bytes where it is not text of its own.
+    """
+    raw = target.text[token]
+    try:
+        text = raw.decode("utf-8") if target.kind[token] == Kind.PIECE else ""
+    except UnicodeDecodeError:
+        text = ""
+    if text:
+        found = source.pieces_of(text, bool(target.word_start[token]))
+    elif target.word_start[token] and not raw:
+        found = [source.ids[target.forms[token]]] if target.forms[token] in source.ids else []
+    else:
+        found = [source.ids[form] for byte in raw if (form := f"<0x{byte:02X}>") in source.ids]
+    return [piece for piece in found if source.kind[piece] <= Kind.BYTE]
+
+
+def rows(problem: Problem, options: SubwordsOptions) -> Mixture:
+    """Copy the overlap and average old pieces for the rest."""
+    from scipy.sparse import csr_matrix
+
+    source, target = problem.source, problem.target
+    copied = copy_overlap(problem)
+    pieces = {t: found for t in problem.todo().tolist() if not copied.filled[t]
+              if (found := old_pieces(source, target, t))}  # fmt: skip
+    lengths = np.array([len(found) for found in pieces.values()], np.int64)
+    weights = csr_matrix(
+        (
+            np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32),
+            np.array([piece for found in pieces.values() for piece in found], np.int64),
+            np.concatenate([[0], np.cumsum(lengths)]),
+        ),
+        shape=(len(pieces), len(source)),
+    )
+    weights.sum_duplicates()
+    made = Mixture.build(
+        source, target, "subwords", np.array(list(pieces), np.int64), weights,
+        rescale=options.restore_norm, evidence=1 / np.maximum(lengths, 1),
+    )  # fmt: skip
+    return copied.then(made)
+
+
+SPEC = Method(
+    name="subwords",
+    summary="The mean of the old rows of a new token's old pieces.",
+    paper="Gee et al. 2022 (FVT); Koto et al. 2021 (IndoBERTweet), section 3.2",
+    when="Without text in the language, for same-script languages, and after focus in a chain.",
+    when_not="Where the old tokenizer falls apart into letters, bytes or the unknown token.",
+    options=SubwordsOptions,
+    rows=rows,
+    fallback=("mean",),
+)

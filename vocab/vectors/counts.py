@@ -1,0 +1,193 @@
+"""Counts: which tokens stand near which. Our own evidence: PPMI and a randomised SVD instead of a trained network.
+
+Token pairs at distance 1 to 5 on one line weigh (6 - d) / 5; left and right contexts are kept apart, with the 4,000
+most frequent tokens as columns of each; PPMI with context smoothing 0.75 (Levy, Goldberg & Dagan 2015); randomised SVD
+with 300 + 10 dimensions and one power iteration (Halko, Martinsson & Tropp 2011); rows are U S^0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vocab.tokenizer.texts import Lines
+from vocab.vectors.evidence import unit
+from vocab.view import Kind, Vocabulary
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_POSITIONS = 2_000_000
+
+
+def encode(
+    vocabulary: Vocabulary, texts: Any, progress: Callable[[float, float, dict[str, Any]], None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Encode text once, specials left out.
+
+    Args:
+        vocabulary: whose tokens.
+        texts: paths or a re-iterable of lines.
+        progress: called with lines done (the total is not known, 0).
+
+    Returns:
+        ids int32 (positions,), and the start of each line and the end of the last, int64 (lines + 1,).
+    """
+    special = np.flatnonzero(vocabulary.kind == Kind.SPECIAL)
+    drop = np.zeros(len(vocabulary), bool)
+    drop[special] = True
+    parts: list[np.ndarray] = []
+    lengths: list[np.ndarray] = [np.zeros(1, np.int64)]
+    done = 0
+    for batch in _batches(texts if isinstance(texts, Lines) else Lines(texts)):
+        lines = vocabulary.encode(batch)
+        ids = np.concatenate(lines)
+        keep = ~drop[ids]
+        line = np.repeat(np.arange(len(lines)), [len(x) for x in lines])[keep]
+        parts.append(ids[keep])
+        lengths.append(np.bincount(line, minlength=len(lines)))
+        done += len(batch)
+        if progress is not None:
+            progress(done, 0, {"step": "reading text"})
+    ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
+    return ids, np.cumsum(np.concatenate(lengths))
+
+
+def _batches(lines: Iterable[str], size: int = 4096) -> Iterator[list[str]]:
+    batch: list[str] = []
+    for line in lines:
+        batch.append(line)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def count_pairs(ids: np.ndarray, starts: np.ndarray, tokens: int, columns: np.ndarray, window: int = 5) -> csr_matrix:
+    """Count which tokens stand near which.
+
+    Args:
+        ids: tokens of the text, int32 (positions,).
+        starts: where lines start, and where the last ends (lines + 1,).
+        tokens: size of the vocabulary.
+        columns: ids of the context tokens.
+        window: largest distance.
+
+    Returns:
+        CSR float32 (tokens, 2 * columns): weights of contexts to the left, then to the right.
+    """
+    from scipy.sparse import csr_matrix
+
+    column = np.full(tokens, -1, np.int64)
+    column[columns] = np.arange(len(columns))
+    width = 2 * len(columns)
+    total = csr_matrix((tokens, width), dtype=np.float32)
+    for first, last in _runs(starts):
+        part = ids[starts[first] : starts[last]].astype(np.int64)
+        line = np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))
+        number = len(part)
+        context = np.full((number, 2 * window), -1, np.int64)
+        for distance in range(1, min(window, number - 1) + 1):
+            same = line[distance:] == line[:-distance]
+            left, right = column[part[:-distance]], column[part[distance:]]
+            context[distance:, distance - 1] = np.where(same, left, -1)
+            context[:-distance, window + distance - 1] = np.where(same & (right >= 0), right + len(columns), -1)
+        weight = np.tile((window + 1 - np.arange(1, window + 1)) / window, 2).astype(np.float32)
+        there = context >= 0
+        near = csr_matrix(
+            (
+                np.broadcast_to(weight, context.shape)[there],
+                context[there],
+                np.concatenate([[0], np.cumsum(there.sum(axis=1))]),
+            ),
+            shape=(number, width),
+        )
+        here = csr_matrix((np.ones(number, np.float32), part, np.arange(number + 1)), shape=(number, tokens))
+        total = total + here.T.tocsr() @ near
+    total.sum_duplicates()
+    return total
+
+
+def _runs(starts: np.ndarray) -> list[tuple[int, int]]:
+    """Lines grouped so that a group has few enough positions for its arrays to stay small."""
+    runs, first = [], 0
+    while first < len(starts) - 1:
+        last = max(int(np.searchsorted(starts, starts[first] + _POSITIONS, "right")) - 1, first + 1)
+        runs.append((first, last))
+        first = last
+    return runs
+
+
+def ppmi(counts: csr_matrix, smoothing: float = 0.75) -> csr_matrix:
+    """Positive pointwise mutual information, with smoothed contexts (Levy, Goldberg & Dagan 2015, section 3.1).
+
+    Args:
+        counts: CSR (tokens, contexts), all >= 0.
+        smoothing: power on the contexts' counts.
+
+    Returns:
+        CSR float32 of the same shape: max(0, log(p(t, c) / (p(t) p_s(c)))).
+    """
+    from scipy.sparse import csr_matrix
+
+    rows = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    smoothed = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel() ** smoothing
+    smoothed /= smoothed.sum() or 1.0
+    owner = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    data = np.log(counts.data.astype(np.float64) / (rows[owner] * smoothed[counts.indices]))
+    matrix = csr_matrix((np.maximum(data, 0).astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def randomised_svd(matrix: csr_matrix, rank: int = 300, extra: int = 10, seed: int = 0) -> np.ndarray:
+    """Return U S^0.5 of a sparse matrix by random projection with one power iteration (Halko et al. 2011, alg. 4.4).
+
+    Args:
+        matrix: CSR (n, m).
+        rank: dimensions kept.
+        extra: dimensions that are carried along and dropped.
+        seed: seed of the projection.
+
+    Returns:
+        float32 (n, at most `rank`).
+    """
+    width = min(rank + extra, *matrix.shape)
+    if width == 0 or matrix.nnz == 0:
+        return np.zeros((matrix.shape[0], 0), np.float32)
+    start = np.random.default_rng(seed).standard_normal((matrix.shape[1], width), np.float32)
+    basis, _ = np.linalg.qr(matrix @ start)
+    across, _ = np.linalg.qr(matrix.T @ basis)
+    basis, _ = np.linalg.qr(matrix @ across)
+    small = matrix.T @ basis
+    # The left side of the small matrix is all that is needed: eigenvectors of its Gram matrix, in float64.
+    values, vectors = np.linalg.eigh((small.T @ small).astype(np.float64))
+    order = np.argsort(-values, kind="stable")[: min(rank, width)]
+    root = np.maximum(values[order], 0) ** 0.25
+    return (basis @ (vectors[:, order] * root)).astype(np.float32)
+
+
+def count_vectors(
+    vocabulary: Vocabulary, ids: np.ndarray, starts: np.ndarray, *, contexts: int = 4000, rank: int = 300, seed: int = 0
+) -> np.ndarray:
+    """Make dense vectors of what tokens stand near.
+
+    Args:
+        vocabulary: the tokens.
+        ids: the encoded text (see `encode`).
+        starts: its lines.
+        contexts: how many of the most frequent tokens serve as contexts, on each side.
+        rank: dimensions.
+        seed: seed of the projection.
+
+    Returns:
+        float32 (tokens, at most `rank`), rows of length 1; 0 for tokens that the text does not show.
+    """
+    frequency = np.bincount(ids, minlength=len(vocabulary))
+    columns = np.argsort(-frequency, kind="stable")[:contexts]
+    columns = np.sort(columns[frequency[columns] > 0])
+    counts = count_pairs(ids, starts, len(vocabulary), columns)
+    return unit(randomised_svd(ppmi(counts), rank, seed=seed))

@@ -1,0 +1,66 @@
+"""fastText on the tokenised text: the token vectors of FOCUS (Dobler & de Melo 2023, section 3 and appendix).
+
+Text is cut by the new tokenizer and joined by spaces; cbow, 10 negatives, 3 epochs, minCount 10, n-grams of 3 to 6
+characters, window 5, 100 dimensions. A token seen too rarely to be one of fastText's words has no vector.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from vocab.vectors.evidence import unit
+from vocab.view import Vocabulary
+
+
+def fasttext_vectors(
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    starts: np.ndarray,
+    *,
+    dim: int = 100,
+    epochs: int = 3,
+    min_count: int = 10,
+    model: str = "cbow",
+    seed: int = 0,
+    threads: int = 1,
+) -> np.ndarray:
+    """Train fastText on the encoded text.
+
+    Args:
+        vocabulary: the tokens.
+        ids: the encoded text (see `vocab.vectors.counts.encode`).
+        starts: its lines.
+        dim: dimensions.
+        epochs: passes over the text.
+        min_count: tokens seen less often get no vector.
+        model: cbow or skipgram.
+        seed: seed of fastText (repeatable with one thread only).
+        threads: threads of fastText.
+
+    Returns:
+        float32 (tokens, dim), rows of length 1; 0 where fastText has no such word.
+    """
+    import fasttext
+
+    result = np.zeros((len(vocabulary), dim), np.float32)
+    usable = [bool(t) and not any(c.isspace() for c in t) and "\0" not in t for t in vocabulary.tokens]
+    if np.bincount(ids, minlength=len(vocabulary)).max(initial=0) < min_count:
+        return result  # fastText refuses an empty vocabulary
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tokens.txt"
+        with file.open("w", encoding="utf-8", errors="replace", newline="\n") as out:
+            for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+                out.write(" ".join(vocabulary.tokens[i] for i in ids[start:stop].tolist() if usable[i]) + "\n")
+        trained = fasttext.train_unsupervised(
+            str(file), model=model, dim=dim, epoch=epochs, minCount=min_count, neg=10, minn=3, maxn=6, ws=5,
+            thread=threads, seed=seed, verbose=0,
+        )  # fmt: skip
+    place = {word: index for index, word in enumerate(trained.get_words(on_unicode_error="replace"))}
+    matrix = trained.get_input_matrix()
+    for token, text in enumerate(vocabulary.tokens):
+        if text in place and usable[token]:
+            result[token] = matrix[trained.get_subwords(text)[1]].mean(axis=0)
+    return unit(result)
