@@ -1,0 +1,1 @@
+"""The pages, one script each; `app/main.py` says in which order."""

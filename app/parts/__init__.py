@@ -1,0 +1,1 @@
+"""What several pages use, and what can be tested without a page."""

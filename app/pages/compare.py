@@ -1,0 +1,94 @@
+"""Compare tokenizers side by side on text typed in: pieces in colour, counts under every word."""
+
+from __future__ import annotations
+
+from html import escape
+
+import streamlit as st
+
+from app.parts.guard import messages, plain
+from app.parts.pieces import Cut, facts_html, table_html
+from app.parts.tokenizers import at_hand, load
+from lexigraft import InputError
+from vocab.compare.pieces import pieces
+
+_MOST = 20_000  # characters that are cut and drawn
+SAMPLES = {
+    "Chichewa": "Anthu onse amabadwa aufulu ndiponso ofanana mu ulemu ndi ufulu wawo.",
+    "Hausa": "Su dai ƴan-adam, ana haifuwarsu ne duka ƴantattu, kuma kowannensu na da mutunci da hakkoki.",
+    "Swahili": "Watu wote wamezaliwa huru, hadhi na haki zao ni sawa.",
+    "Yoruba": "Gbogbo ènìyàn ni a bí ní òmìnira; iyì àti ẹ̀tọ́ kọ̀ọ̀kan sì dọ́gba.",
+    "Amharic": "የሰው ልጅ ሁሉ ሲወለድ ነጻና በክብርና በመብትም እኩልነት ያለው ነው።",
+    "English": "All human beings are born free and equal in dignity and rights.",
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Compare tokenizers", anchor=False)
+    st.html(
+        '<p class="lx-lead">Type a sentence and see how each tokenizer cuts it. The number under a word says how many '
+        "pieces it became: fewer pieces mean more text in the model’s window, and less to guess.</p>"
+    )
+    known = list(at_hand())
+    chosen = st.multiselect(
+        "Tokenizers",
+        known,
+        default=known[:3],
+        key="tokenizers",
+        accept_new_options=True,
+        placeholder="choose, or type a folder or a hub id and press Enter",
+        help="Those of your runs are listed. Any other: a folder on this machine, or the name of a model on the hub.",
+        bind="query-params",
+    )
+    st.pills("Try a sentence of Article 1", list(SAMPLES), key="sample", on_change=_take_sample)
+    text = st.text_area("Text", SAMPLES["Chichewa"], height=110, key="text", bind="query-params", max_chars=_MOST)
+    if not chosen:
+        st.info("Choose a tokenizer.")
+        return
+    if not text.strip():
+        st.info("Type some text.")
+        return
+    cuts = []
+    for name in chosen:
+        try:
+            with st.spinner(f"Loading {name} …", show_time=True):
+                view = load(name)
+            cuts.append(Cut(name, view, pieces(view, text), text))
+        except InputError as error:
+            st.error(plain(f"{name}: {error}"), icon=":material/error:")
+    if cuts:
+        _draw(cuts)
+
+
+def _take_sample() -> None:
+    if st.session_state.get("sample"):
+        st.session_state["text"] = SAMPLES[st.session_state["sample"]]
+
+
+def _draw(cuts: list[Cut]) -> None:
+    view = st.segmented_control(
+        "View",
+        ["Side by side", "Word by word"],
+        default="Side by side",
+        required=True,
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if view == "Word by word":
+        st.html(table_html(cuts))
+    else:
+        blocks = "".join(f'<section class="lx-panel">{facts_html(cut)}{cut.text_html()}</section>' for cut in cuts)
+        st.html(f'<div class="lx-side">{blocks}</div>')
+    legend = "Colours only tell neighbours apart."
+    if any(cut.unknown for cut in cuts):
+        legend += ' <span class="lx-p lx-unk">?</span> is text the tokenizer cannot write: it is lost.'
+    st.html(f'<p class="lx-legend">{legend}</p>')
+    best = min(cuts, key=lambda cut: cut.per_word)
+    if len(cuts) > 1:
+        st.html(f'<p class="lx-legend">Fewest tokens per word here: <b>{escape(best.name)}</b>.</p>')
+
+
+with messages():
+    page()

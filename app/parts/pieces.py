@@ -1,0 +1,130 @@
+"""Text in coloured pieces, as HTML: neighbours in different colours, words apart, every piece escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from vocab.view import Kind, Vocabulary
+
+_COLOURS = 6
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How one tokenizer cuts a text.
+
+    Attributes:
+        name: what the tokenizer is called on the page.
+        view: the tokenizer.
+        words: one list of (piece, id, kind) a word of the text.
+        text: the text.
+    """
+
+    name: str
+    view: Vocabulary
+    words: Sequence[Sequence[tuple[str, int, Any]]]
+    text: str
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return sum(map(len, self.words))
+
+    @property
+    def unknown(self) -> int:
+        """Number of unknown tokens: what they stood for is lost."""
+        return sum(self._is_unknown(index) for word in self.words for _, index, _ in word)
+
+    @property
+    def per_word(self) -> float:
+        """Tokens per word (fertility)."""
+        return self.tokens / len(self.words) if self.words else 0.0
+
+    @property
+    def per_token(self) -> float:
+        """Characters of the words, spaces left out, per token."""
+        return sum(map(len, self.text.split())) / self.tokens if self.tokens else 0.0
+
+    def _is_unknown(self, index: int) -> bool:
+        return index == self.view.roles.get("unk", -1)
+
+    def text_html(self) -> str:
+        """Draw the whole text; below each word its number of tokens."""
+        colour, shown = 0, []
+        for word in self.words:
+            shown.append(self._word(word, colour))
+            colour += len(word)
+        return f'<div class="lx-text">{" ".join(shown)}</div>'
+
+    def word_html(self, number: int) -> str:
+        """Draw one word."""
+        return self._word(self.words[number], 0)
+
+    def _word(self, word: Sequence[tuple[str, int, Any]], colour: int) -> str:
+        pieces = "".join(self._piece(*piece, colour + n) for n, piece in enumerate(word))
+        many = " lx-many" if len(word) > 2 else ""
+        count = f'<span class="lx-n{many}">{len(word)}</span>'
+        return f'<span class="lx-word"><span class="lx-pieces">{pieces}</span>{count}</span>'
+
+    def _piece(self, text: str, index: int, kind: Any, colour: int) -> str:
+        style, label = f"lx-c{colour % _COLOURS}", f"token {index}"
+        if self._is_unknown(index):
+            style, label = "lx-unk", f"unknown token {index}: this tokenizer cannot write it"
+        elif kind == Kind.BYTE:
+            style, label = "lx-byte", f"byte token {index}"
+        elif kind == Kind.SPECIAL:
+            style = "lx-special"
+        return f'<span class="lx-p {style}" title="{escape(label)}">{escape(text)}</span>'
+
+
+def remarks(cut: Cut) -> list[str]:
+    """Say what the tokenizer does to every text before it cuts it."""
+    changes = [
+        *(["makes all letters small"] if cut.view.lowercases else []),
+        *(["drops accents and dots"] if cut.view.strips_accents else []),
+    ]
+    return [" and ".join(changes)] if changes else []
+
+
+def facts_html(cut: Cut) -> str:
+    """Draw the numbers of one tokenizer on this text."""
+    numbers = [
+        (f"{cut.tokens:,}", "tokens"),
+        (f"{cut.per_word:.2f}", "tokens per word"),
+        (f"{cut.per_token:.2f}", "characters per token"),
+        (f"{cut.unknown:,}", "unknown"),
+    ]
+    cells = "".join(
+        f'<span class="lx-fact{" lx-bad" if label == "unknown" and cut.unknown else ""}"><b>{value}</b>{label}</span>'
+        for value, label in numbers
+    )
+    said = "; ".join(remarks(cut))
+    small = f"{len(cut.view):,} in the vocabulary" + (f" · {said}" if said else "")
+    head = f"<h4>{escape(cut.name)}</h4><small>{escape(small)}</small>"
+    return f'<div class="lx-cut">{head}<div class="lx-row">{cells}</div></div>'
+
+
+def table_html(cuts: Sequence[Cut]) -> str:
+    """Draw one row a word, one column a tokenizer, the fewest pieces marked."""
+    words = cuts[0].text.split()
+    head = "".join(f"<th>{escape(cut.name)}</th>" for cut in cuts)
+    rows = []
+    seen = set()
+    for number, word in enumerate(words):
+        if word in seen:
+            continue
+        seen.add(word)
+        fewest = min(len(cut.words[number]) for cut in cuts)
+        cells = "".join(
+            f'<td class="{"lx-is-best" if len(cut.words[number]) == fewest and len(cuts) > 1 else ""}">'
+            f"{cut.word_html(number)}</td>"
+            for cut in cuts
+        )
+        rows.append(f"<tr><th scope='row'>{escape(word)}</th>{cells}</tr>")
+    return (
+        f'<div class="lx-scroll lx-tall"><table class="lx-table lx-words"><thead><tr><th>Word</th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )

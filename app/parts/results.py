@@ -1,0 +1,159 @@
+"""What a finished run shows: the table, what was gained, curves, pictures, the model card, and files to keep."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from app.parts.curves import chart, logs, read_log
+from app.parts.folders import RunFolder, read_json
+from app.parts.guard import plain
+
+_MARK = {"ahead": "▲", "behind": "▼", "not distinguishable": "≈"}
+
+
+def table_html(table: dict[str, Any]) -> str:
+    """Draw the table of arms and tasks, best cells marked; every text escaped."""
+    columns = [str(c) for c in table.get("columns", [])]
+    units: Any = table.get("units")
+    units = units if isinstance(units, dict) else {}
+    head = "".join(f"<th>{escape(c)}{_small(units.get(c))}</th>" for c in columns)
+    rows = []
+    for row in table.get("rows", []):
+        cells = row.get("cells", {})
+        inside = "".join(_cell(cells.get(column)) for column in columns)
+        rows.append(f"<tr><th scope='row'>{escape(str(row.get('label') or row.get('arm', '')))}</th>{inside}</tr>")
+    return (
+        f'<div class="lx-scroll"><table class="lx-table"><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _small(text: Any) -> str:
+    return f"<small>{escape(str(text))}</small>" if text else ""
+
+
+def _cell(cell: Any) -> str:
+    if not isinstance(cell, dict):
+        return '<td class="lx-none">–</td>'
+    note = _small(cell.get("note"))
+    if cell.get("mean") is None:
+        return f'<td class="lx-none">{escape(str(cell.get("text") or "–"))}{note}</td>'
+    mean, low, high = cell["mean"], cell.get("low"), cell.get("high")
+    digits = 3 if abs(mean) < 10 else 1
+    value = f"<b>{mean:.{digits}f}</b>"
+    if low is not None and high is not None and (low, high) != (mean, mean):
+        value += f'<span class="lx-interval">{low:.{digits}f} – {high:.{digits}f}</span>'
+    seeds = cell.get("seeds")
+    count = seeds if isinstance(seeds, int) else len(seeds) if isinstance(seeds, list) else 0
+    said = _small(f"{count} seed{'s' * (count > 1)}") if count else ""
+    best = '<span class="lx-best">best</span>' if cell.get("best") else ""
+    return f'<td class="{"lx-is-best" if cell.get("best") else ""}">{value}{best}{said}{note}</td>'
+
+
+def show(run: RunFolder) -> None:
+    """Draw a finished run."""
+    path = run.file("report/table.json")
+    table = read_json(path) if path else None
+    names = ["Results", "Curves", "Pictures", "Model card", "Files and settings"]
+    results, curves, pictures, card, files = st.tabs(names)
+    with results:
+        if isinstance(table, dict):
+            _results(table)
+        else:
+            st.info("This run has no table yet: it is written when all stages are done.")
+    with curves:
+        draw_curves(run)
+    with pictures:
+        found = run.files("report/*.png")
+        if not found:
+            st.info("The report of this run has no pictures.")
+        for picture in found:
+            st.image(picture.read_bytes(), caption=plain(picture.stem.replace("_", " ").replace("-", " ")))
+    with card:
+        _card(run)
+    with files:
+        _files(run)
+
+
+def _results(table: dict[str, Any]) -> None:
+    gains = [g for g in table.get("gains", []) if isinstance(g, dict)]
+    if gains:
+        cells = "".join(_gain(g) for g in gains)
+        st.html(f'<div class="lx-gains">{cells}</div>')
+    st.html(table_html(table))
+    verdicts = [v for v in table.get("verdicts", []) if isinstance(v, dict)]
+    if verdicts:
+        st.subheader("Who is ahead", anchor=False)
+        st.html(f'<ul class="lx-verdicts">{"".join(map(_verdict, verdicts))}</ul>')
+    notes = [str(n) for n in table.get("notes", [])]
+    if notes:
+        st.html(f'<ul class="lx-notes">{"".join(f"<li>{escape(n)}</li>" for n in notes)}</ul>')
+
+
+def _verdict(verdict: dict[str, Any]) -> str:
+    mark = _MARK.get(str(verdict.get("verdict")), "·")
+    return f'<li><span class="lx-mark">{mark}</span>{escape(str(verdict.get("text", "")))}</li>'
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    before, after = (_number(gain.get(key)) for key in ("before", "after"))
+    unit = f"<small>{escape(str(gain.get('unit') or ''))}</small>"
+    change = f'<span class="lx-from">{before}</span><span class="lx-arrow">→</span><b>{after}</b>{unit}'
+    text = _small(gain.get("text"))
+    return f'<div class="lx-gain"><span class="lx-what">{escape(str(gain.get("what", "")))}</span>{change}{text}</div>'
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return escape(str(value if value is not None else "–"))
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def draw_curves(run: RunFolder) -> None:
+    """Draw one chart an arm, beside each other where there is room."""
+    found = {arm: read_log(path) for arm, path in logs(run).items()}
+    found = {arm: frame for arm, frame in found.items() if len(frame)}
+    if not found:
+        st.info("No arm of this run has been trained.")
+        return
+    for column, (arm, frame) in zip(st.columns(len(found)), found.items(), strict=True):
+        column.altair_chart(chart(frame, arm), width="stretch")
+    st.caption("Arms with different vocabularies predict different tokens: compare shapes, not heights.")
+
+
+def _card(run: RunFolder) -> None:
+    text = run.text("README.md")
+    if text is None:
+        st.info("This run has no model card yet.")
+        return
+    if text.startswith("---\n") and "\n---\n" in text[4:]:
+        head, text = text[4:].split("\n---\n", 1)
+        with st.expander("Metadata for the hub"):
+            st.code(head, language="yaml")
+    with st.container(border=True):
+        st.markdown(text)
+
+
+def _files(run: RunFolder) -> None:
+    with st.container(horizontal=True):
+        for relative, label, mime in (
+            ("report/report.html", "Report (HTML)", "text/html"),
+            ("report/scores.csv", "Scores (CSV)", "text/csv"),
+            ("README.md", "Model card", "text/markdown"),
+            ("run.yaml", "Settings (YAML)", "text/yaml"),
+        ):
+            path = run.file(relative)
+            if path is not None:
+                name = f"{run.name}-{path.name}"
+                st.download_button(label, path.read_bytes(), name, mime, key=f"get:{relative}", on_click="ignore")
+    st.html(f'<p class="lx-path">Run folder<code>{escape(str(run.path))}</code></p>')
+    if run.folder("model") is not None:
+        st.code(f"AutoModel.from_pretrained({str(run.path / 'model')!r})", language="python")
+    if text := run.text("run.yaml"):
+        st.subheader("Every setting", anchor=False)
+        st.code(text, language="yaml")
