@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vocab.view import Vocabulary
 
 FILE = "mixture.safetensors"
+SPECIAL = "special"
 _BLOCK = 4096
 
 
@@ -298,8 +299,10 @@ class Mixture:
         return result[:, 0]
 
     def median_norm(self, matrix: Any) -> float:
-        """Median L2 norm of a matrix's own copied rows; of all its rows where nothing was copied."""
-        ids = self.weights.indices[np.repeat(self.copied, np.diff(self.weights.indptr))]
+        """Median L2 norm of a matrix's own copied rows, special tokens apart; of all its rows where there are none."""
+        special = self.names.index(SPECIAL) if SPECIAL in self.names else -1
+        shared = self.copied & (self.method != special)
+        ids = self.weights.indices[np.repeat(shared, np.diff(self.weights.indptr))]
         ids = np.arange(self.n_source) if not len(ids) else ids
         lengths = [np.linalg.norm(take(matrix, ids[i : i + _BLOCK]), axis=1) for i in range(0, len(ids), _BLOCK)]
         return float(np.median(np.concatenate(lengths)))
@@ -390,5 +393,7 @@ class Mixture:
         from vocab.mixture_file import read
 
         mixture = read(Path(where))
-        mixture.check_sides(source and source.fingerprint, target and target.fingerprint)
+        mixture.check_sides(
+            None if source is None else source.fingerprint, None if target is None else target.fingerprint
+        )
         return mixture

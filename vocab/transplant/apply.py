@@ -30,8 +30,7 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
     Raises:
         InputError: no embedding matrix, fewer rows than tokens, NaN or inf in the rows.
     """
-    embedding = model.get_input_embeddings()
-    head = model.get_output_embeddings()
+    embedding, head = _ends(model)
     if getattr(embedding, "weight", None) is None:
         raise InputError("the model has no embedding matrix", found=type(model).__name__)
     found = {"input": embedding.weight.detach()}
@@ -57,6 +56,11 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
     return found
 
 
+def _ends(model: PreTrainedModel) -> tuple[Any, Any]:
+    """Input embeddings, and the output head or None."""
+    return model.get_input_embeddings(), model.get_output_embeddings()
+
+
 def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> list[str]:
     """Give a model the new vocabulary, in place.
 
@@ -75,7 +79,7 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
     import torch
 
     old = matrices_of(model, source)
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head = _ends(model)
     old_size = len(old["input"])
     notes = update_ids(model, mixture, source, target)
     with torch.no_grad():
@@ -84,15 +88,16 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
         for role, module in (("input", embedding), ("output", head)):
             if role in old:
                 _swap(model, module.weight, torch.nn.Parameter(mixture.apply(old[role])))
-    for module in model.modules():
-        if isinstance(module, torch.nn.Embedding) and module.weight is embedding.weight:
-            module.num_embeddings = len(target)
-            if module.padding_idx is not None:
-                module.padding_idx = target.roles.get("pad")
-        elif module is head:
-            module.out_features = len(target)
-        elif getattr(module, "vocab_size", None) == old_size:
-            module.vocab_size = len(target)
+    part: Any
+    for part in model.modules():
+        if isinstance(part, torch.nn.Embedding) and part.weight is embedding.weight:
+            part.num_embeddings = len(target)
+            if part.padding_idx is not None:
+                part.padding_idx = target.roles.get("pad")
+        elif part is head:
+            part.out_features = len(target)
+        elif getattr(part, "vocab_size", None) == old_size:
+            part.vocab_size = len(target)
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
         if hasattr(config, "vocab_size"):
             config.vocab_size = len(target)
@@ -136,7 +141,7 @@ def _check(model: PreTrainedModel, old: dict[str, Any], mixture: Mixture) -> Non
     Raises:
         InputError: a wrong shape, a broken tie, NaN, or a copied row that is not the old row.
     """
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head = _ends(model)
     now = {"input": embedding.weight.detach()}
     if head is not None:
         now["output"] = head.weight.detach()

@@ -60,7 +60,7 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
 
     if isinstance(given, BaseModel):
         given = {name: getattr(given, name) for name in type(given).model_fields}
-    given = {str(name).replace("_", "-"): value for name, value in (given or {}).items()}
+    given = {str(name).rstrip("_").replace("_", "-"): value for name, value in (given or {}).items()}
     for name in given:
         METHODS[name]
     result: dict[str, Options] = {}

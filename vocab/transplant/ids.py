@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
-from vocab.mixture import Mixture
+from vocab.mixture import SPECIAL, Mixture
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
             config.pad_token_id = pad
         if target.roles.get("mask") is not None and getattr(config, "mask_token_id", None) is not None:
             config.mask_token_id = target.roles["mask"]
+    module: Any
     for module in model.modules():
         if type(module).__name__ != "Embedding" and getattr(module, "padding_idx", None) == old_pad is not None:
             module.padding_idx = pad
@@ -59,8 +60,8 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
 def _moved(mixture: Mixture) -> dict[int, int]:
     """Old id -> new id of copied special tokens; of several new ones, the first."""
     result: dict[int, int] = {}
-    if "special" in mixture.names:
-        code = mixture.names.index("special")
+    if SPECIAL in mixture.names:
+        code = mixture.names.index(SPECIAL)
         for row in (mixture.method == code).nonzero()[0].tolist():
             result.setdefault(int(mixture.weights.indices[mixture.weights.indptr[row]]), row)
     return result

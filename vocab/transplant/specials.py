@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vocab.mixture import Mixture
+from vocab.mixture import SPECIAL, Mixture
 from vocab.view import Kind, Vocabulary
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def specials(source: Vocabulary, target: Vocabulary) -> Mixture:
     return Mixture.build(
         source,
         target,
-        "special",
+        SPECIAL,
         rows,
         one_to_one(rows, columns, len(source)),
         copied=True,

@@ -81,10 +81,13 @@ def _stored(
     if found is not None:
         return found
     if kind == "fasttext":
-        from vocab.vectors.fasttext import fasttext_vectors as make
+        from vocab.vectors.fasttext import fasttext_vectors
+
+        vectors = fasttext_vectors(vocabulary, ids, starts, seed=seed, **options)
     else:
-        from vocab.vectors.counts import count_vectors as make
-    vectors = make(vocabulary, ids, starts, seed=seed, **options)
+        from vocab.vectors.counts import count_vectors
+
+        vectors = count_vectors(vocabulary, ids, starts, seed=seed, **options)
     if where is not None:
         store.keep(where, name, vectors)
     return vectors

@@ -94,7 +94,7 @@ class Evidence:
             result, part = buffers["sum"][: len(rows)], buffers["part"][: len(rows)]
             if self.sparse is not None:
                 (self.sparse[rows] @ sparse).toarray(out=part)
-            if self.dense is None:
+            if self.dense is None or dense is None:
                 return part
             np.matmul(self.dense[rows], dense, out=result)
             if self.sparse is not None:
