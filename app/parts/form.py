@@ -115,7 +115,7 @@ class Form:
         """Draw two fields a row; those that need width get their own, with the names of the groups between."""
         row: list[Any] = []
         parent: tuple[str, ...] | None = None
-        for item in items:
+        for item, following in zip(items, [*items[1:], None], strict=True):
             if parent is not None and item.path[:-1] != parent and len(item.path) > 2 and item.kind != "group":
                 st.caption(" · ".join(map(_title, item.path[1:-1])))
                 row = []
@@ -125,7 +125,7 @@ class Form:
             if item.kind == "group":
                 self._optional_group(item)
                 row = []
-            elif item.kind in ("yaml", "choices") or (item.kind == "list" and item.item in ("path", "text")):
+            elif _wide(item) or (not row and item.kind in ("text", "path") and (not following or _wide(following))):
                 self._leaf(item)
                 row = []
             else:
@@ -210,6 +210,11 @@ def _widget(item: Field, key: str) -> Any:
     hints = {"path": "path on this machine", "list": "numbers, with commas between"}
     placeholder = hints.get(item.kind) or ("not set" if item.optional else "")
     return st.text_input(item.label, placeholder=placeholder, **common)
+
+
+def _wide(item: Field) -> bool:
+    """Say whether a field needs the whole width."""
+    return item.kind in ("yaml", "choices", "group") or (item.kind == "list" and item.item in ("path", "text"))
 
 
 def _step(default: Any) -> float:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["group", "flag", "choice", "choices", "integer", "number", "text", "path", "list", "yaml"]
-_NAMES = {"lr": "learning rate", "lm": "LM", "pos": "POS", "ner": "NER", "lora": "LoRA", "vocab": "vocabulary"}
+_NAMES = {
+    "heldout": "held-out",
+    "lr": "learning rate",
+    "lm": "LM",
+    "pos": "POS",
+    "ner": "NER",
+    "lora": "LoRA",
+    "vocab": "vocabulary",
+}
 
 
 @dataclass(frozen=True)

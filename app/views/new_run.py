@@ -114,7 +114,7 @@ def _preview(form: Form) -> None:
     asked = st.session_state.get(f"{form.name}:asked")
     if st.session_state.pop(f"{form.name}:go", False) and not form.problems:
         name = launch.start(form.values, runs_folder())
-        st.switch_page("pages/runs.py", query_params={"run": name})
+        st.switch_page("views/runs.py", query_params={"run": name})
     if asked and form.problems:
         found = form.shown_problems()
         st.error(f"{len(found)} thing{'s' * (len(found) > 1)} to mend:\n\n" + "\n".join(f"- {plain(f)}" for f in found))

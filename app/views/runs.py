@@ -56,7 +56,7 @@ def _rows() -> None:
         runs = listing()
         if not runs:
             st.info("There is no run yet.")
-            st.page_link("pages/new_run.py", label="Set one up", icon=":material/add_circle:")
+            st.page_link("views/new_run.py", label="Set one up", icon=":material/add_circle:")
         for run in runs:
             with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{_css(run.name)}"):
                 st.html(_line(run))
