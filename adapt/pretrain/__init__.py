@@ -1,0 +1,1 @@
+"""Continued pretraining: objectives, blocks of text, masks, schedules, checkpoints, and the loop."""

@@ -21,8 +21,10 @@ class Tuning:
         when: when to use it.
         when_not: when not to.
         options: its options model.
-        prepare: `(model, options) -> model`: marks parameters as trainable, wraps where it must.
+        prepare: `(model, options) -> model`: marks all that will ever be trained, wraps where it must.
         finish: `(model) -> model`: gives back the plain model that is saved (adapters merged).
+        at_step: `(model, options, share) -> None`, called before each step with the share of steps done, for tunings
+            that thaw parameters on the way; it must depend on its arguments alone, so that a run can be resumed.
     """
 
     name: str
@@ -33,6 +35,22 @@ class Tuning:
     options: type[Options]
     prepare: Callable[[Any, Any], Any]
     finish: Callable[[Any], Any]
+    at_step: Callable[[Any, Any, float], None] | None = None
 
 
 TUNINGS: Registry[Tuning] = Registry("adapt.tuning", "tuning")
+
+
+def vocabulary_parameters(model: Any) -> list[Any]:
+    """Input embeddings, decoder weight (the same tensor when tied) and decoder bias."""
+    decoder = model.get_output_embeddings()
+    found = [model.get_input_embeddings().weight]
+    if decoder is not None:
+        found += [p for p in (decoder.weight, getattr(decoder, "bias", None)) if p is not None]
+    return list({id(p): p for p in found}.values())
+
+
+def head_parameters(model: Any) -> list[Any]:
+    """Everything outside the body: the language-modelling head, its transform included."""
+    body = {id(p) for p in model.base_model.parameters()}
+    return [p for p in model.parameters() if id(p) not in body]

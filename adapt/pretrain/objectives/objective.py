@@ -11,6 +11,36 @@ from vocab.registry import Registry
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What one optimiser step reads and what it must predict (numpy arrays, whole step).
+
+    Attributes:
+        inputs: (rows, length) int64, what the model sees.
+        attention: (rows, length) bool, False at padding.
+        rows: (predicted,) int64, row of each predicted token, ascending.
+        columns: (predicted,) int64, position whose hidden state predicts it.
+        labels: (predicted,) int64, the token to predict.
+    """
+
+    inputs: Any
+    attention: Any
+    rows: Any
+    columns: Any
+    labels: Any
+
+    def part(self, first: int, last: int) -> Batch:
+        """Rows first..last (last excluded) as a batch of their own: one micro-batch."""
+        keep = (self.rows >= first) & (self.rows < last)
+        return Batch(
+            self.inputs[first:last],
+            self.attention[first:last],
+            self.rows[keep] - first,
+            self.columns[keep],
+            self.labels[keep],
+        )
+
+
+@dataclass(frozen=True)
 class Objective:
     """One way to turn token blocks into inputs and predicted tokens.
 
@@ -19,16 +49,19 @@ class Objective:
         summary: one line.
         paper: authors, year, section.
         options: its options model.
-        batch: `(ids, vocabulary, options, generator) -> (inputs, positions, labels)`; see adapt/pretrain/engine.py.
-        loss_sum: `(model, batch) -> (sum of nats over predicted tokens, number of predicted tokens)`.
+        batch: `(blocks, symbols, options, generator) -> Batch`; blocks and symbols as in adapt/pretrain/data.py, the
+            generator is numpy's and belongs to the step: what is drawn does not depend on how the step is cut up.
+        auto_class: the class of transformers that loads a model with this objective's head.
+        bidirectional: True when hidden states see both sides.
     """
 
     name: str
     summary: str
     paper: str
     options: type[Options]
-    batch: Callable[..., Any]
-    loss_sum: Callable[..., Any]
+    batch: Callable[[Any, Any, Any, Any], Batch]
+    auto_class: str
+    bidirectional: bool
 
 
 OBJECTIVES: Registry[Objective] = Registry("adapt.pretrain.objectives", "objective")

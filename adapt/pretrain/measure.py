@@ -1,0 +1,90 @@
+"""Time a few steps before a run, to turn minutes into steps and to say what it will need."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from adapt.pretrain.data import tokenise
+from adapt.pretrain.model import load_tokenizer
+from adapt.pretrain.step import set_up, train_step
+
+WARM_STEPS = 2  # steps that are not counted
+
+
+def measure(
+    model_dir: Path,
+    tokenizer_dir: Path,
+    text: Path,
+    options: Any,
+    seed: int,
+    steps: int = 6,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Time a few throw-away steps, to turn minutes into steps and to say what a run will need.
+
+    Args:
+        model_dir: as for `pretrain`.
+        tokenizer_dir: as for `pretrain`.
+        text: as for `pretrain`; its first lines are enough.
+        options: adapt.config.Pretrain.
+        seed: seed.
+        steps: steps that count; two before them do not.
+        folder: where the tokens go; a temporary folder when None.
+
+    Returns:
+        seconds_per_step (median), seconds (all of it), tokens_per_step, characters_per_step, tokens_per_second,
+        peak_rss_bytes (of this process so far), checkpoint_bytes (one), parameters, trained_parameters, precision,
+        threads.
+    """
+    import tempfile
+
+    import torch
+
+    began = time.monotonic()
+    tokenizer = load_tokenizer(tokenizer_dir)
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = max(1, options.batch_tokens // options.sequence_length)
+        lines = min(50_000, max(1000, rows * (WARM_STEPS + steps) * 8))
+        tokens = tokenise(text, tokenizer, folder or Path(temporary), max_lines=lines)
+        setup = set_up(model_dir, tokenizer_dir, tokens, tokenizer, options, WARM_STEPS + steps, seed)
+        if setup.tuning.at_step:
+            setup.tuning.at_step(setup.model, setup.tuning_options, 1.0)
+        times, counted = [], []
+        for step in range(WARM_STEPS + steps):
+            start = time.monotonic()
+            counted.append(train_step(setup, step)["tokens"])
+            times.append(time.monotonic() - start)
+        per_token = tokens.facts["characters"] / tokens.facts["tokens"]
+        setup.stream.tokens.__dict__.clear()  # lets go of the memory-mapped files before the folder goes
+    seconds, count = statistics.median(times[WARM_STEPS:]), statistics.mean(counted)
+    trained = sum(p.numel() for p in setup.trained.values())
+    return {
+        "seconds_per_step": seconds,
+        "seconds": time.monotonic() - began,
+        "tokens_per_step": count,
+        "characters_per_step": count * per_token,
+        "tokens_per_second": count / seconds,
+        "peak_rss_bytes": peak_memory(),
+        "checkpoint_bytes": 12 * trained,
+        "parameters": sum(p.numel() for p in setup.model.parameters()),
+        "trained_parameters": trained,
+        "precision": "bf16" if setup.bf16 else "fp32",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    import sys
+
+    import psutil
+
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -1,0 +1,299 @@
+"""The model in training: loading it with a head, running the decoder at predicted positions only, saving it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lexigraft import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+HEAD_SEED = 20_240_229  # of a head that the source model lacks: the same for every arm, whatever the run's seed
+CHUNK_BYTES = 64 << 20  # logits in memory at a time
+
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
+    *("vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model"),
+)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Read a fast tokenizer from a folder.
+
+    Raises:
+        InputError: there is none that transformers can read.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    try:
+        if (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file():
+            return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), use_fast=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"cannot read this tokenizer: {error}", file=folder, expected="tokenizer.json") from None
+    if not tokenizer.is_fast:
+        raise InputError("not a fast tokenizer", file=folder, found=type(tokenizer).__name__, expected="tokenizer.json")
+    return tokenizer
+
+
+def objective_of(folder: Path) -> str:
+    """Say which objective a saved model was made for: `clm` for decoders, `mlm` for everything else."""
+    config = _config(folder)
+    names = [str(name) for name in config.get("architectures") or []]
+    decoder = any(name.endswith(("CausalLM", "LMHeadModel")) for name in names) or config.get("is_decoder", False)
+    if not decoder and not any("MaskedLM" in n for n in names):
+        from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
+
+        decoder = config.get("model_type") not in MASKED
+    return "clm" if decoder else "mlm"
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        data = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("not a model folder: config.json is missing", file=folder) from None
+    except ValueError as error:
+        raise InputError(f"not JSON: {error}", file=folder / "config.json") from None
+    if not isinstance(data, dict):
+        raise InputError("not a model's configuration", file=folder / "config.json", found=type(data).__name__)
+    return data
+
+
+def load_with_head(folder: Path, auto_class: str) -> tuple[Any, bool]:
+    """Load a model in fp32 with a language-modelling head.
+
+    A head that the folder lacks is made, tied to the embeddings, always with the same seed: its transform begins as
+    the identity (see `_fresh_head`), its bias at 0.
+
+    Args:
+        folder: a transformers model folder with safetensors weights.
+        auto_class: `AutoModelForMaskedLM` or `AutoModelForCausalLM`.
+
+    Returns:
+        The model and whether its head is new.
+
+    Raises:
+        InputError: no weights, or not a model that has such a head.
+    """
+    import torch
+    import transformers
+
+    _config(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise InputError("a model folder without weights", file=folder, expected="model.safetensors")
+    try:
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(HEAD_SEED)
+            model, info = getattr(transformers, auto_class).from_pretrained(
+                str(folder), dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            )
+            missing = [key for key in info["missing_keys"] if not _tied(model, key)]
+            new = _fresh_head(model, set(missing))
+            lost = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
+            if lost:
+                raise InputError("weights of the body are missing", file=folder, found=lost[0])
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot load this model: {error}", file=folder) from None
+    return model, new
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from telling of weights that it makes anew and from drawing bars."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _tied(model: Any, key: str) -> bool:
+    """Say True for a parameter that shares its memory with the input embeddings."""
+    embeddings = model.get_input_embeddings().weight
+    found = dict(model.named_parameters(remove_duplicate=False)).get(key)
+    return found is None or found is embeddings
+
+
+def _fresh_head(model: Any, missing: set[str]) -> bool:
+    """Start a new head's transform as the identity, so that the states reach the embeddings as the body made them.
+
+    A GELU would cut negative states off; a bias of 3 lifts them above it, and the layer norm that follows takes the
+    lift out again. So the new head computes the layer norm of its input, up to the curvature of GELU.
+
+    Args:
+        model: the model.
+        missing: names of the parameters that the folder did not have.
+
+    Returns:
+        True when the head was new.
+    """
+    import torch
+
+    lacking = {id(p) for name, p in model.named_parameters(remove_duplicate=False) if name in missing}
+    new = False
+    for module in [m for part in head_parts(model)[0] for m in part.modules()]:
+        if isinstance(module, torch.nn.Linear) and id(module.weight) in lacking:
+            new = True
+            if module.in_features != module.out_features:
+                continue
+            with torch.no_grad():
+                torch.nn.init.eye_(module.weight)
+                module.weight += 0.02 * torch.randn_like(module.weight) / module.in_features**0.5
+                if module.bias is not None:
+                    module.bias.fill_(3.0)
+    return new
+
+
+def head_parts(model: Any) -> tuple[list[Any], Any]:
+    """Find the modules between body and decoder, in order, and the decoder; none where the head is not known."""
+    from torch import nn
+
+    gelu = nn.GELU()
+    decoder = model.get_output_embeddings()
+    if hasattr(model, "cls") and hasattr(getattr(model.cls, "predictions", None), "transform"):  # BERT and its kin
+        return [model.cls.predictions.transform.dense, model.cls.predictions.transform.transform_act_fn,
+                model.cls.predictions.transform.LayerNorm], decoder  # fmt: skip
+    if hasattr(model, "lm_head") and hasattr(model.lm_head, "layer_norm"):  # RoBERTa, XLM-R, CamemBERT
+        return [model.lm_head.dense, gelu, model.lm_head.layer_norm], decoder
+    if hasattr(model, "vocab_transform"):  # DistilBERT
+        return [model.vocab_transform, model.activation, model.vocab_layer_norm], decoder
+    if hasattr(model, "head") and hasattr(model.head, "dense"):  # ModernBERT
+        return [model.head], decoder
+    return [], decoder
+
+
+@dataclass
+class Predictor:
+    """A model as the trainer and the scorer see it: body, transform, decoder.
+
+    Attributes:
+        model: the whole model.
+        transform: hidden states (n, d) to decoder inputs (n, d); None when the head is not known.
+        decoder: the decoder's Linear; None when the head is not known.
+        full: True when the head is not known and the model computes logits at every position.
+    """
+
+    model: Any
+    transform: Callable[[torch.Tensor], torch.Tensor] | None
+    decoder: Any
+    full: bool
+
+    @classmethod
+    def of(cls, model: Any) -> Predictor:
+        """Take a model apart, and check on six tokens that the parts compute what the whole does."""
+        import torch
+
+        parts, decoder = head_parts(model)
+
+        def transform(hidden: torch.Tensor) -> torch.Tensor:
+            for part in parts:
+                hidden = part(hidden)
+            return hidden
+
+        made = cls(model, transform, decoder, False)
+        if isinstance(decoder, torch.nn.Linear):
+            ids = (torch.arange(6) * 7919 % decoder.out_features)[None].to(decoder.weight.device)
+            training = model.training
+            model.eval()
+            with torch.no_grad():
+                whole = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].float()
+                apart = decoder(transform(made.hidden(ids, None)[0])).float()
+            model.train(training)
+            if whole.shape == apart.shape and torch.allclose(whole, apart, rtol=1e-3, atol=1e-3):
+                return made
+        return cls(model, None, None, True)
+
+    def hidden(self, ids: torch.Tensor, attention: torch.Tensor | None) -> torch.Tensor:
+        """Last hidden states, (rows, length, d)."""
+        body = self.model.base_model
+        extra = {} if self.model.config.is_encoder_decoder or not _caches(self.model.config) else {"use_cache": False}
+        return body(input_ids=ids, attention_mask=attention, **extra)[0]
+
+    def gathered(self, ids: torch.Tensor, attention: torch.Tensor | None, flat: torch.Tensor) -> torch.Tensor:
+        """Compute what the decoder reads at some positions, (n, d); logits, (n, V), when the head is not known.
+
+        Args:
+            ids: (rows, length).
+            attention: (rows, length), or None when nothing is padding.
+            flat: (n,) positions in the flattened rows.
+        """
+        if self.full:
+            logits = self.model(input_ids=ids, attention_mask=attention).logits
+            return logits.reshape(-1, logits.shape[-1]).index_select(0, flat)
+        hidden = self.hidden(ids, attention)
+        states = hidden.reshape(-1, hidden.shape[-1]).index_select(0, flat)
+        return self.transform(states)  # type: ignore[misc]
+
+    def logits(self, gathered: torch.Tensor) -> torch.Tensor:
+        """Logits (n, V) from what `gathered` gave."""
+        return gathered if self.full else self.decoder(gathered)
+
+    def loss_sum(self, gathered: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Sum of -ln p(label) in nats over the predicted positions."""
+        import torch
+
+        return torch.nn.functional.cross_entropy(self.logits(gathered).float(), labels, reduction="sum")
+
+
+def _caches(config: Any) -> bool:
+    return bool(getattr(config, "use_cache", False))
+
+
+def set_dropout(model: Any, rate: float | None) -> None:
+    """Set every dropout rate while training; the saved configuration keeps the source's. None leaves them alone."""
+    from torch import nn
+
+    if rate is None:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        for name in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, rate)
+
+
+def unigram_bias(model: Any, counts: Any) -> bool:
+    """Set the decoder's bias to each token's log frequency (add one half), less its mean.
+
+    The loss then begins at the unigram entropy of the text instead of ln V, and training need not learn frequencies.
+
+    Returns:
+        False when the decoder has no bias.
+    """
+    import numpy as np
+    import torch
+
+    bias = getattr(model.get_output_embeddings(), "bias", None)
+    if bias is None:
+        return False
+    log = np.log(counts.astype(np.float64) + 0.5)
+    with torch.no_grad():
+        bias.fill_(float(log.min() - log.mean()))
+        bias[: len(log)] = torch.from_numpy(log - log.mean()).to(bias.dtype)
+    return True
+
+
+def save_plain(model: Any, tokenizer_folder: Path, folder: Path) -> None:
+    """Write a folder that plain transformers load: configuration, weights, tokenizer."""
+    with quiet():
+        model.save_pretrained(str(folder))
+    for name in TOKENIZER_FILES:
+        if (tokenizer_folder / name).is_file():
+            shutil.copyfile(tokenizer_folder / name, folder / name)

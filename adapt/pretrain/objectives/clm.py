@@ -1,0 +1,44 @@
+"""Causal language modelling: every token is predicted from those before it (Radford et al. 2018, section 3.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from adapt.pretrain.objectives.objective import Batch, Objective
+from vocab.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from adapt.pretrain.data import Blocks, Symbols
+
+
+class ClmOptions(Options):
+    """Options of causal language modelling: none."""
+
+
+def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.Generator) -> Batch:
+    """Predict each token of the blocks, the first of a block and padding excepted.
+
+    Args:
+        blocks: token ids, word starts and padding of the whole optimiser step.
+        symbols: the vocabulary's special tokens.
+        options: ClmOptions.
+        generator: the step's generator, not used.
+
+    Returns:
+        The blocks as inputs; column c predicts the token at c + 1.
+    """
+    rows, columns = (blocks.attention[:, 1:] & blocks.attention[:, :-1]).nonzero()
+    return Batch(blocks.ids, blocks.attention, rows, columns, blocks.ids[rows, columns + 1])
+
+
+SPEC = Objective(
+    name="clm",
+    summary="Causal language modelling: the next token (for decoders)",
+    paper="Radford et al. 2018, GPT, section 3.1",
+    options=ClmOptions,
+    batch=batch,
+    auto_class="AutoModelForCausalLM",
+    bidirectional=False,
+)

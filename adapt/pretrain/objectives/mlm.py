@@ -1,0 +1,71 @@
+"""Masked language modelling: some words are hidden, the model says what stood there.
+
+Devlin et al. 2019 (section 3.1): 15 % of the tokens, of which 80 % become the mask token, 10 % a random token and 10 %
+stay. Whole words at a time (their later "whole word masking"): with pieces hidden one by one, a tokenizer with finer
+pieces reads the answer off its neighbours. A word is what stands between white space, for every tokenizer alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from adapt.pretrain.masking import choose, corrupt
+from adapt.pretrain.objectives.objective import Batch, Objective
+from lexigraft import InputError
+from vocab.options import Options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from adapt.pretrain.data import Blocks, Symbols
+
+
+class MlmOptions(Options):
+    """Options of masked language modelling."""
+
+    rate: float = Field(0.15, gt=0, lt=1)
+    """Share of the tokens that is predicted."""
+    unit: Literal["word", "token", "word-l2r"] = "word"
+    """word: all pieces of a word; token: one by one; word-l2r: in half of the words only from a random piece on."""
+    masked: float = Field(0.8, ge=0, le=1)
+    """Share of the predicted tokens that the mask token replaces."""
+    random: float = Field(0.1, ge=0, le=1)
+    """Share of the predicted tokens that a random token replaces; the rest is left as it is."""
+    head_bias: Literal["auto", "unigram", "keep"] = "auto"
+    """Start the output bias at the log frequency of each token in the training text; auto: when the head is new."""
+
+
+def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.Generator) -> Batch:
+    """Hide words of a step's blocks.
+
+    Args:
+        blocks: token ids, word starts and padding of the whole optimiser step.
+        symbols: the vocabulary's special tokens.
+        options: MlmOptions.
+        generator: the step's generator.
+
+    Returns:
+        Inputs with the chosen tokens hidden, and where and what they were.
+
+    Raises:
+        InputError: the tokenizer has no mask token.
+    """
+    if symbols.mask is None:
+        raise InputError("masked language modelling needs a mask token", found="a tokenizer without one")
+    chosen = choose(blocks, symbols, options.rate, options.unit, generator)
+    inputs = corrupt(blocks.ids, chosen, symbols, options.masked, options.random, generator)
+    rows, columns = chosen.nonzero()
+    return Batch(inputs, blocks.attention, rows, columns, blocks.ids[rows, columns])
+
+
+SPEC = Objective(
+    name="mlm",
+    summary="Masked language modelling, whole words (for encoders)",
+    paper="Devlin et al. 2019, BERT, section 3.1",
+    options=MlmOptions,
+    batch=batch,
+    auto_class="AutoModelForMaskedLM",
+    bidirectional=True,
+)
