@@ -1,0 +1,311 @@
+"""Each method on six tokens, worked out by hand, and the laws that every registered method keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lexigraft import InputError
+from tests.tiny_tokenizers import metaspace, wordpiece
+from vocab.matrix import fingerprint
+from vocab.mixture import Mixture
+from vocab.transplant import chain
+from vocab.transplant.copy_ import overlap
+from vocab.transplant.method import METHODS, Problem
+from vocab.transplant.sparsemax import sparsemax
+from vocab.transplant.specials import map_specials
+from vocab.view import Vocabulary
+
+# Old: <unk> ▁a ▁b c d ▁; new: <unk> ▁b ▁bc ▁e d ▁cd. Shared: ▁b and d.
+OLD = ["<unk>", "▁a", "▁b", "c", "d", "▁"]
+NEW = ["<unk>", "▁b", "▁bc", "▁e", "d", "▁cd"]
+E = np.array([[0, 0], [3, 4], [6, 8], [1, 0], [0, 2], [2, 0]], np.float32)
+UNK, B, BC, E_, D, CD = range(6)
+
+
+@pytest.fixture
+def six() -> Problem:
+    vectors = np.array([[0, 0], [2, 0], [4, 3], [0, 0], [0, 1], [0, 5]], np.float32)
+    return Problem(
+        Vocabulary.of(metaspace(OLD, ["<unk>"])), Vocabulary.of(metaspace(NEW, ["<unk>"])), {"input": E}, vectors, seed=3
+    )
+
+
+def made(problem: Problem, method: str | None, **options) -> Mixture:
+    links = chain.parse(method)
+    return chain.run(problem, links, chain.options_of(links, options, default=method is None))
+
+
+def test_copy(six):
+    mixture = METHODS["copy"].rows(six, METHODS["copy"].options())
+    assert mixture.filled.tolist() == [False, True, False, False, True, False]
+    assert mixture.apply(E)[[B, D]].tolist() == [[6, 8], [0, 2]]
+
+
+def test_mean(six):
+    rows = made(six, "mean").apply(E)
+    assert rows[UNK].tolist() == [0, 0]
+    # The mean of all six old rows: (12 / 6, 14 / 6).
+    assert rows[1:] == pytest.approx(np.tile([2, 14 / 6], (5, 1)))
+
+
+def test_random(six):
+    mixture = made(six, "random")
+    draw = np.random.default_rng([3, 0]).standard_normal((5, 2))
+    # Deviations from the mean (2, 7/3): squares sum to 26 and 154/3; with ddof 1 they are divided by 5.
+    deviation = np.sqrt([26 / 5, (84 - 6 * (7 / 3) ** 2) / 5])
+    assert mixture.apply(E)[1:] == pytest.approx(np.array([2, 7 / 3]) + draw * deviation, rel=1e-5)
+    assert mixture.methods() == {"special": 1, "random": 5}
+
+
+def test_random_gives_each_matrix_rows_of_its_own(six):
+    output = 10 + E[::-1]
+    mixture = made(replace(six, matrices={"input": E, "output": output}), "random")
+    assert set(mixture.explicit) == {fingerprint(E), fingerprint(output)}
+    assert mixture.apply(output)[1:].mean() > 8
+
+
+def test_subwords(six):
+    mixture = made(six, "subwords")
+    rows = mixture.apply(E)
+    assert rows[[B, D]].tolist() == [[6, 8], [0, 2]]
+    assert rows[BC] == pytest.approx([3.5, 4])  # ▁b, c
+    assert rows[E_] == pytest.approx([2, 0])  # ▁, and an e that the old tokenizer does not know
+    assert rows[CD] == pytest.approx([1, 2 / 3])  # ▁, c, d
+    assert mixture.explain("▁bc") == [("▁b", 0.5), ("c", 0.5)]
+
+
+def test_focus(six):
+    mixture = METHODS["focus"].rows(six, METHODS["focus"].options())
+    rows = mixture.apply(E)
+    assert rows[[B, D]].tolist() == [[6, 8], [0, 2]]
+    # ▁bc: cosines .8 to ▁b and .6 to d; threshold (1.4 - 1) / 2 = .2; weights .6 and .4.
+    assert rows[BC] == pytest.approx([3.6, 5.6])
+    # ▁cd: cosines 0 and 1; the whole weight goes to d.
+    assert rows[CD] == pytest.approx([0, 2])
+    assert not mixture.filled[E_], "a token without a vector is left to the fallback"
+    assert mixture.explain("▁bc") == [("▁b", pytest.approx(0.6)), ("d", pytest.approx(0.4))]
+
+
+def test_focus_as_published_falls_back_on_random(six):
+    assert made(six, "focus").methods() == {"special": 1, "copy": 2, "focus": 2, "random": 1}
+
+
+def test_default_chain(six):
+    mixture = made(six, None)
+    assert mixture.methods() == {"special": 1, "copy": 2, "focus": 2, "subwords": 1}
+    rows = mixture.apply(E)
+    # Copied rows have lengths 10 and 2, the median is 6.
+    assert rows[BC] == pytest.approx(np.array([3.6, 5.6]) * 6 / np.hypot(3.6, 5.6))
+    assert rows[CD] == pytest.approx([0, 6])
+    assert rows[E_] == pytest.approx([2, 0])
+
+
+def test_focus_norm_can_be_set(six):
+    assert made(six, "focus", focus={"restore_norm": True}).rescale.sum() == 2
+    assert made(six, None, focus={"restore_norm": False}).rescale.sum() == 0
+
+
+def test_focus_without_overlap_says_so_and_falls_back():
+    problem = Problem(
+        Vocabulary.of(metaspace(["<unk>", "▁a", "x"], ["<unk>"])),
+        Vocabulary.of(metaspace(["<unk>", "▁e", "f"], ["<unk>"])),
+        {"input": E[:3]},
+        np.ones((3, 2)),
+    )
+    assert made(problem, "focus -> mean").methods() == {"special": 1, "mean": 2}
+    assert "focus needs shared tokens" in problem.notes[0]
+
+
+# Laws, for every registered method.
+
+VOCABULARY = ["▁", "▁a", "▁b", "c", "d", "▁ba", "cd", "▁dab", "1", "."]
+
+
+def law_problem(old: list[str], new: list[str]) -> Problem:
+    source, target = Vocabulary.of(metaspace(old)), Vocabulary.of(metaspace(new))
+    draw = np.random.default_rng(0)
+    matrices = {role: draw.standard_normal((len(source), 4)).astype(np.float32) for role in ("input", "output")}
+    vectors, source_vectors = draw.standard_normal((len(target), 5)), draw.standard_normal((len(source), 5))
+    extra = {"texts": ["ba dab cd", "a b. cd 1", "dabba cdc"], "dictionary": [("ba", "dab"), ("a", "b")]}
+    return Problem(source, target, matrices, vectors, source_vectors, 7, extra)
+
+
+def sample() -> Problem:
+    return law_problem(VOCABULARY, ["▁", "▁b", "▁dabba", "cdc", "d", "▁ba", "cd", "▁x", "1", "▁.", "bab"])
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_law_finite_and_full(method):
+    problem = sample()
+    mixture = made(problem, method)
+    assert mixture.filled.all()
+    for matrix in problem.matrices.values():
+        assert np.isfinite(mixture.apply(matrix)).all()
+    assert np.isfinite(mixture.apply_bias(np.arange(len(problem.source), dtype=np.float32))).all()
+
+
+@pytest.mark.parametrize("method", [m.name for m in METHODS if m.convex])
+def test_law_convex(method):
+    problem = sample()
+    mixture = METHODS[method].rows(problem, METHODS[method].options())
+    own = mixture.filled.copy()
+    own[mixture.explicit_rows] = False
+    assert own.any()
+    weights = mixture.weights[own]
+    assert (weights.data >= 0).all()
+    assert np.asarray(weights.sum(axis=1)).ravel() == pytest.approx(np.ones(own.sum()), abs=1e-5)
+
+
+@pytest.mark.parametrize("method", [m.name for m in METHODS if m.copies_overlap])
+def test_law_identical_vocabularies_give_the_identity(method):
+    problem = law_problem(VOCABULARY, VOCABULARY)
+    mixture = made(problem, method)
+    for matrix in problem.matrices.values():
+        assert np.array_equal(mixture.apply(matrix), matrix)
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_law_specials_map_to_specials(method):
+    problem = sample()
+    problem.target = Vocabulary.of(wordpiece(["b", "ba", "dab", "##cd", "d", "x", "1", "."]))
+    problem.vectors = problem.vectors[[0] * len(problem.target)]
+    mixture = made(problem, method)
+    old = {role: problem.source.forms[index] for role, index in problem.source.roles.items()}
+    for role, index in problem.target.roles.items():
+        assert mixture.explain(index) == [(old[role], 1.0)]
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_law_same_seed_same_bytes(method, tmp_path):
+    files = [made(sample(), method).save(tmp_path / f"{n}.safetensors").read_bytes() for n in range(2)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_law_only_wanted_rows_are_filled(method):
+    problem = sample()
+    problem.wanted = np.arange(len(problem.target)) % 2 == 0
+    mixture = METHODS[method].rows(problem, METHODS[method].options())
+    assert not mixture.filled[~problem.wanted].any()
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_every_method_says_what_it_is(method):
+    spec = METHODS[method]
+    assert spec.summary and spec.when and spec.when_not and len(spec.paper) > 8
+    assert all(link in METHODS for link in spec.fallback)
+
+
+# Pieces that methods share.
+
+
+def test_overlap_across_families():
+    old = Vocabulary.of(wordpiece(["house", "s", "##s", ".", "ab"]))
+    new = Vocabulary.of(metaspace(["▁house", "house", "s", ".", "▁ab", "▁s"]))
+    pairs = {new.forms[t]: old.tokens[s] for t, s in zip(*overlap(old, new), strict=True)}
+    assert pairs == {"▁house": "house", "s": "##s", ".": ".", "▁ab": "ab", "▁s": "s"}
+    pairs = {old.tokens[t]: new.forms[s] for t, s in zip(*overlap(new, old), strict=True)}
+    assert pairs == {"house": "▁house", "##s": "s", ".": ".", "ab": "▁ab", "s": "▁s"}
+
+
+def test_overlap_fuzzy_and_symbols():
+    old = Vocabulary.of(metaspace(["▁House", "house", "▁the", "The", "▁7", "!"]))
+    new = Vocabulary.of(metaspace(["▁house", "▁The", "▁7", "!", "▁tree"]))
+
+    def found(match: str) -> dict[str, str]:
+        return {new.forms[t]: old.forms[s] for t, s in zip(*overlap(old, new, match), strict=True)}
+
+    assert found("exact") == {"▁7": "▁7", "!": "!"}
+    assert found("symbols") == {"▁7": "▁7", "!": "!"}
+    # Among several: the one in lower case first.
+    assert found("fuzzy") == {"▁7": "▁7", "!": "!", "▁house": "house", "▁The": "▁the"}
+
+
+def test_specials_map_by_role_never_by_accident():
+    bert = Vocabulary.of(wordpiece(["a"]))
+    roberta = Vocabulary.of(metaspace(["▁a", "[MASK]"]))  # [MASK] is ordinary text there
+    names = {roberta.tokens[t]: bert.tokens[s] for t, s in map_specials(bert, roberta).items()}
+    assert names == {"<s>": "[CLS]", "</s>": "[SEP]", "<pad>": "[PAD]", "<unk>": "[UNK]", "<mask>": "[MASK]"}
+    names = {bert.tokens[t]: roberta.tokens[s] for t, s in map_specials(roberta, bert).items()}
+    assert names == {"[CLS]": "<s>", "[SEP]": "</s>", "[PAD]": "<pad>", "[UNK]": "<unk>", "[MASK]": "<mask>"}
+
+
+def test_special_without_counterpart_takes_the_mean(six):
+    six.target = Vocabulary.of(metaspace([*NEW[:5], "<mask>"], ["<unk>", "<mask>"]))
+    mixture = made(six, None)
+    assert mixture.method_of("<mask>") == "mean"
+    assert not six.notes
+
+
+def test_token_of_several_roles():
+    one = metaspace(["<|endoftext|>", "<unk>", "▁a"], ["<|endoftext|>", "<unk>"])
+    one.pad_token = one.bos_token = one.eos_token = "<|endoftext|>"
+    many = Vocabulary.of(metaspace(["▁a"]))
+    found = map_specials(many, Vocabulary.of(one))
+    assert many.tokens[found[0]] == "<s>", "rows of the text's start come before padding's"
+    names = {many.tokens[t] for t, s in map_specials(Vocabulary.of(one), many).items() if s == 0}
+    assert names == {"<s>", "</s>", "<pad>"}
+
+
+def test_sparsemax_by_hand():
+    indptr, indices, data = sparsemax(np.array([[0.8, 0.6, -1], [1, 0, 0], [0.2, 0.2, 0.2]], np.float32))
+    assert indptr.tolist() == [0, 2, 3, 6]
+    assert indices.tolist() == [0, 1, 0, 0, 1, 2]
+    assert data == pytest.approx([0.6, 0.4, 1, 1 / 3, 1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 5, 64, 1000])
+@pytest.mark.parametrize("scale", [0.01, 0.3, 3])
+def test_sparsemax_is_exact_however_few_are_sorted(candidates, scale):
+    scores = (scale * np.random.default_rng(1).standard_normal((40, 300))).astype(np.float32)
+    indptr, indices, data = sparsemax(scores, candidates)
+    for row in range(len(scores)):
+        z = np.sort(scores[row].astype(np.float64))[::-1]
+        k = max(j for j in range(1, 301) if 1 + j * z[j - 1] > z[:j].sum())
+        expected = np.maximum(scores[row] - (z[:k].sum() - 1) / k, 0)
+        dense = np.zeros(300)
+        dense[indices[indptr[row] : indptr[row + 1]]] = data[indptr[row] : indptr[row + 1]]
+        assert dense == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("fokus", "did you mean 'focus'"),
+        ("focus -> -> mean", "a link of the chain is empty"),
+        ("mean -> mean", "stands twice"),
+    ],
+)
+def test_bad_chains(method, message):
+    with pytest.raises(InputError, match=message):
+        chain.parse(method)
+
+
+def test_bad_options():
+    with pytest.raises(InputError, match="did you mean 'restore_norm'"):
+        chain.options_of(("focus",), {"focus": {"restore_nrom": True}}, default=False)
+    with pytest.raises(InputError, match="unknown method 'fcous'"):
+        chain.options_of(("focus",), {"fcous": {}}, default=False)
+
+
+def test_needs_are_checked(six):
+    six.vectors = None
+    with pytest.raises(InputError, match="focus needs vectors"):
+        made(six, "focus")
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.ones((5, 2)), "found 5 vectors; expected 6"),
+        (np.ones(6), "must be a matrix"),
+        (np.full((6, 2), np.nan), "NaN or inf; found row 0"),
+    ],
+)
+def test_bad_vectors(six, vectors, message):
+    six.vectors = vectors
+    with pytest.raises(InputError, match=message):
+        made(six, "focus")
