@@ -43,14 +43,14 @@ def _cell(cell: Any) -> str:
         return f'<td class="lx-none">{escape(str(cell.get("text") or "–"))}{note}</td>'
     mean, low, high = cell["mean"], cell.get("low"), cell.get("high")
     digits = 3 if abs(mean) < 10 else 1
-    value = f"<b>{mean:.{digits}f}</b>"
+    best = '<span class="lx-best">best</span>' if cell.get("best") else ""
+    value = f"<b>{mean:.{digits}f}</b>{best}"
     if low is not None and high is not None and (low, high) != (mean, mean):
         value += f'<span class="lx-interval">{low:.{digits}f} – {high:.{digits}f}</span>'
     seeds = cell.get("seeds")
     count = seeds if isinstance(seeds, int) else len(seeds) if isinstance(seeds, list) else 0
     said = _small(f"{count} seed{'s' * (count > 1)}") if count else ""
-    best = '<span class="lx-best">best</span>' if cell.get("best") else ""
-    return f'<td class="{"lx-is-best" if cell.get("best") else ""}">{value}{best}{said}{note}</td>'
+    return f'<td class="{"lx-is-best" if cell.get("best") else ""}">{value}{said}{note}</td>'
 
 
 def show(run: RunFolder) -> None:
