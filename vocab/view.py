@@ -79,9 +79,7 @@ class Vocabulary:
         added = backend.get_added_tokens_decoder()
         self.tokens = _tokens_by_id(backend, name)
         number = len(self.tokens)
-        self.roles = {
-            role: index for role, text in roles.items() if (index := backend.token_to_id(text)) is not None
-        }
+        self.roles = {role: index for role, text in roles.items() if (index := backend.token_to_id(text)) is not None}
         self.family, self._prefix = _family(backend)
         self.kind = np.full(number, Kind.PIECE, dtype=np.uint8)
         self.word_start = np.zeros(number, dtype=bool)

@@ -1,0 +1,211 @@
+"""What a new tokenizer takes over from the source's, so that it drops into the source's model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vocab.tokenizer.roles import state_of
+from vocab.tokenizer.sentencepiece_model import SPACE, decoder_state, mended
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+# A letter, mark or digit; then what joins letters inside a word, and what may begin one (Hausa 'yan).
+_WORD = r"[\p{L}\p{M}\p{N}]"
+_JOINS = rf"(?<={_WORD})['’‘\-‐‑](?={_WORD})"
+_STARTS = r"['’‘](?=\p{L})"
+
+
+@dataclass
+class Likeness:
+    """Settings of a source tokenizer.
+
+    Attributes:
+        specials: role -> text, in the order of the source's ids.
+        flags: text -> (lstrip, rstrip) of special tokens.
+        extra: special tokens without a role that the post-processor writes.
+        normaliser: parts of the normaliser, word marks left out.
+        pre_tokeniser: the source's pre-tokeniser.
+        post_processor: the template, in the source's form.
+        byte_level: the source is a byte-level tokenizer.
+        settings: `model_max_length`, `truncation_side`, ... for transformers.
+    """
+
+    specials: dict[str, str]
+    flags: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+    extra: list[str] = field(default_factory=list)
+    normaliser: list[dict[str, Any]] = field(default_factory=lambda: [{"type": "NFC"}])
+    pre_tokeniser: dict[str, Any] = field(default_factory=dict)
+    post_processor: dict[str, Any] = field(default_factory=dict)
+    byte_level: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """All special tokens, each once, in the order of the source's ids."""
+        return tuple(dict.fromkeys([*self.specials.values(), *self.extra]))
+
+
+def default() -> Likeness:
+    """Return the settings of a tokenizer that is like no other: XLM-R's specials, NFC."""
+    specials = {"bos": "<s>", "cls": "<s>", "pad": "<pad>", "eos": "</s>", "sep": "</s>", "unk": "<unk>"}
+    pair = _template([("<s>", 0), ("$A", 0), ("</s>", 0), ("</s>", 0), ("$B", 0), ("</s>", 0)])
+    return Likeness(
+        specials=specials | {"mask": "<mask>"},
+        flags={"<mask>": (True, False)},
+        post_processor={
+            "type": "TemplateProcessing",
+            "single": _template([("<s>", 0), ("$A", 0), ("</s>", 0)]),
+            "pair": pair,
+        },
+    )
+
+
+def like(source: PreTrainedTokenizerFast) -> Likeness:
+    """Read what a tokenizer hands on.
+
+    Args:
+        source: the tokenizer of the source model.
+
+    Returns:
+        Its settings.
+    """
+    from vocab.view import Vocabulary
+
+    view = Vocabulary.of(source)
+    backend = view.backend
+    roles = sorted(view.roles.items(), key=lambda item: item[1])
+    post, extra = _post_processor(state_of(backend.post_processor))
+    specials = {role: view.tokens[index] for role, index in roles}
+    settings = {
+        name: value
+        for name in ("model_max_length", "truncation_side", "padding_side", "model_input_names")
+        if (value := getattr(source, name, None)) is not None
+    }
+    return Likeness(
+        specials=specials,
+        flags={t.content: (t.lstrip, t.rstrip) for t in _added(source, backend) if t.content in specials.values()},
+        extra=[text for text in extra if text not in specials.values()],
+        normaliser=_normaliser(state_of(backend.normalizer)),
+        pre_tokeniser=state_of(backend.pre_tokenizer),
+        post_processor=post,
+        byte_level=view.family == "byte-level",
+        settings=settings,
+    )
+
+
+def _added(source: PreTrainedTokenizerFast, backend: Tokenizer) -> list[Any]:
+    """Special tokens with their flags; what transformers was told goes over what the tokenizer.json says."""
+    told = getattr(source, "_special_tokens_map", None) or {}
+    tokens = [token for token in told.values() if hasattr(token, "lstrip")]
+    return [*backend.get_added_tokens_decoder().values(), *tokens]
+
+
+def _normaliser(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Flatten a normaliser, and leave out the parts that only put word marks."""
+    if not state:
+        return [{"type": "NFC"}]
+    if state["type"] == "Sequence":
+        return mended([part for inner in state["normalizers"] for part in _normaliser(inner)])
+    marks = state["type"] in ("Prepend", "ByteLevel") or (state["type"] == "Replace" and SPACE in str(state["content"]))
+    return [] if marks else mended([state])
+
+
+def _template(parts: list[tuple[str, int]]) -> list[dict[str, Any]]:
+    return [
+        {"Sequence": {"id": text[1:], "type_id": kind}}
+        if text in ("$A", "$B")
+        else {"SpecialToken": {"id": text, "type_id": kind}}
+        for text, kind in parts
+    ]
+
+
+def _post_processor(state: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Bring a post-processor into the form of a template; also the special tokens that it writes."""
+    kind = state.get("type")
+    if kind == "Sequence":
+        for part in state["processors"]:
+            found = _post_processor(part)
+            if found[0]:
+                return found
+    if kind in ("BertProcessing", "RobertaProcessing"):
+        cls, sep = state["cls"][0], state["sep"][0]
+        second = 1 if kind == "BertProcessing" else 0
+        middle = [] if second else [(sep, 0)]
+        state = {
+            "type": "TemplateProcessing",
+            "single": _template([(cls, 0), ("$A", 0), (sep, 0)]),
+            "pair": _template([(cls, 0), ("$A", 0), (sep, 0), *middle, ("$B", second), (sep, second)]),
+        }
+    if state.get("type") != "TemplateProcessing":
+        return {}, []
+    parts = [*state["single"], *state["pair"]]
+    tokens = dict.fromkeys(part["SpecialToken"]["id"] for part in parts if "SpecialToken" in part)
+    return {key: state[key] for key in ("type", "single", "pair")}, list(tokens)
+
+
+def normaliser_state(parts: list[dict[str, Any]], family: str) -> dict[str, Any]:
+    """Complete a normaliser: every run of white space becomes one space, as the new pre-tokeniser needs it."""
+    ending: list[dict[str, Any]] = [
+        {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+        {"type": "Strip", "strip_left": True, "strip_right": True},
+    ]
+    if family == "byte-level":
+        ending.append({"type": "Prepend", "prepend": " "})
+    return {"type": "Sequence", "normalizers": [*parts, *ending]}
+
+
+def pre_tokeniser_state(family: str, punctuation: str) -> dict[str, Any]:
+    """Make the pre-tokeniser of a family.
+
+    Args:
+        family: metaspace, byte-level or wordpiece.
+        punctuation: `words` cuts punctuation off, but for apostrophes and hyphens that belong to a word; `keep`
+            cuts at spaces only.
+
+    Returns:
+        The `pre_tokenizer` part of a tokenizer.json.
+    """
+    mark = {"metaspace": SPACE, "byte-level": " ", "wordpiece": ""}[family]
+    metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}
+    inner = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    begins = rf"(?<={mark})" if mark else "^"
+    signs = rf"(?:(?!{_JOINS}|{begins}{_STARTS})[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}])+"
+    cut = {
+        "type": "Split",
+        "pattern": {"Regex": f"{mark}?{signs}" if mark else signs},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    spaces = {"type": "Split", "pattern": {"Regex": r" ?[^ ]+"}, "behavior": "Isolated", "invert": False}
+    first: list[dict[str, Any]] = {
+        "metaspace": [metaspace],
+        "byte-level": [spaces],
+        "wordpiece": [{"type": "WhitespaceSplit"}],
+    }[family]
+    last = [inner] if family == "byte-level" else []
+    return {"type": "Sequence", "pretokenizers": [*first, *([cut] if punctuation == "words" else []), *last]}
+
+
+def decoder_of(family: str, byte_fallback: bool) -> dict[str, Any]:
+    """Make the decoder of a family."""
+    if family == "wordpiece":
+        return {"type": "WordPiece", "prefix": "##", "cleanup": False}
+    if family == "byte-level":
+        strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+        level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        return {"type": "Sequence", "decoders": [level, strip]}
+    return decoder_state(byte_fallback, prefix=True)
+
+
+def post_processor_state(likeness: Likeness) -> dict[str, Any] | None:
+    """Give the source's template the new ids."""
+    if not likeness.post_processor:
+        return None
+    ids = {text: index for index, text in enumerate(likeness.tokens)}
+    written = [*likeness.post_processor["single"], *likeness.post_processor["pair"]]
+    names = dict.fromkeys(part["SpecialToken"]["id"] for part in written if "SpecialToken" in part)
+    tokens = {name: {"id": name, "ids": [ids[name]], "tokens": [name]} for name in names}
+    return likeness.post_processor | {"special_tokens": tokens}
