@@ -29,7 +29,11 @@ UNK, B, BC, E_, D, CD = range(6)
 def six() -> Problem:
     vectors = np.array([[0, 0], [2, 0], [4, 3], [0, 0], [0, 1], [0, 5]], np.float32)
     return Problem(
-        Vocabulary.of(metaspace(OLD, ["<unk>"])), Vocabulary.of(metaspace(NEW, ["<unk>"])), {"input": E}, vectors, seed=3
+        Vocabulary.of(metaspace(OLD, ["<unk>"])),
+        Vocabulary.of(metaspace(NEW, ["<unk>"])),
+        {"input": E},
+        vectors,
+        seed=3,
     )
 
 

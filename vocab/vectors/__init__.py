@@ -11,6 +11,7 @@ import numpy as np
 from lexigraft import InputError
 from vocab.vectors.evidence import Evidence
 
+_VERSION = 1  # a change in how vectors are made: kept ones no longer count
 KINDS = ("counts+characters", "counts", "characters", "fasttext")
 
 
@@ -30,11 +31,11 @@ def token_vectors(
         tokenizer: a tokenizer, folder, file, hub id or `Vocabulary`.
         texts: paths or a re-iterable of lines in the language; `characters` needs none.
         kind: counts+characters (the default evidence), counts, characters, or fasttext (as FOCUS published).
-        seed: seed of what is drawn.
+        seed: seed of what is drawn (fastText's own is fixed).
         cache: keep vectors by content and use kept ones: a folder, or True for the user's cache folder. Nothing
             means True for fasttext, which takes long, and False else.
         progress: called with lines done.
-        options: for fasttext: dim, epochs, min_count, model, threads; for counts: contexts, rank.
+        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for counts: contexts, rank.
 
     Returns:
         Evidence of shape (tokens, columns), an array-like; rows are 0 where nothing is known of a token.
@@ -76,14 +77,14 @@ def _stored(
 
     cache = kind == "fasttext" if cache is None else cache
     where = store.folder() if cache is True else Path(cache) if cache else None
-    name = store.key(vocabulary.fingerprint, ids, starts, {"kind": kind, "seed": seed, **options})
+    name = store.key(vocabulary.fingerprint, ids, starts, {"version": _VERSION, "kind": kind, "seed": seed, **options})
     found = store.find(where, name) if where is not None else None
     if found is not None:
         return found
     if kind == "fasttext":
         from vocab.vectors.fasttext import fasttext_vectors
 
-        vectors = fasttext_vectors(vocabulary, ids, starts, seed=seed, **options)
+        vectors = fasttext_vectors(vocabulary, ids, starts, **options)
     else:
         from vocab.vectors.counts import count_vectors
 

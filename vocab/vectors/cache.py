@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -59,4 +60,5 @@ def keep(where: Path, name: str, vectors: np.ndarray) -> None:
         save_file({"vectors": np.ascontiguousarray(vectors)}, part)
         part.replace(path)
     except OSError:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()

@@ -167,7 +167,9 @@ def randomised_svd(matrix: csr_matrix, rank: int = 300, extra: int = 10, seed: i
     values, vectors = np.linalg.eigh((small.T @ small).astype(np.float64))
     order = np.argsort(-values, kind="stable")[: min(rank, width)]
     root = np.maximum(values[order], 0) ** 0.25
-    return (basis @ (vectors[:, order] * root)).astype(np.float32)
+    rows = basis @ (vectors[:, order] * root)
+    rows[np.diff(matrix.indptr) == 0] = 0  # rounding leaves dust there, and bringing dust to length 1 makes noise
+    return rows.astype(np.float32)
 
 
 def count_vectors(

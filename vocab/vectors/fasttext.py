@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vocab.vectors.evidence import unit
-from vocab.view import Vocabulary
+from vocab.view import Kind, Vocabulary
 
 
 def fasttext_vectors(
@@ -24,7 +24,7 @@ def fasttext_vectors(
     epochs: int = 3,
     min_count: int = 10,
     model: str = "cbow",
-    seed: int = 0,
+    buckets: int = 2_000_000,
     threads: int = 1,
 ) -> np.ndarray:
     """Train fastText on the encoded text.
@@ -37,8 +37,8 @@ def fasttext_vectors(
         epochs: passes over the text.
         min_count: tokens seen less often get no vector.
         model: cbow or skipgram.
-        seed: seed of fastText (repeatable with one thread only).
-        threads: threads of fastText.
+        buckets: rows for n-grams; fewer need less memory (4 bytes times `dim` each).
+        threads: threads of fastText; with more than one it does not give the same vectors twice. Its seed is fixed.
 
     Returns:
         float32 (tokens, dim), rows of length 1; 0 where fastText has no such word.
@@ -46,7 +46,10 @@ def fasttext_vectors(
     import fasttext
 
     result = np.zeros((len(vocabulary), dim), np.float32)
-    usable = [bool(t) and not any(c.isspace() for c in t) and "\0" not in t for t in vocabulary.tokens]
+    usable = [
+        kind <= Kind.BYTE and bool(t) and not any(c.isspace() for c in t) and "\0" not in t
+        for t, kind in zip(vocabulary.tokens, vocabulary.kind.tolist(), strict=True)
+    ]
     if np.bincount(ids, minlength=len(vocabulary)).max(initial=0) < min_count:
         return result  # fastText refuses an empty vocabulary
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +59,7 @@ def fasttext_vectors(
                 out.write(" ".join(vocabulary.tokens[i] for i in ids[start:stop].tolist() if usable[i]) + "\n")
         trained = fasttext.train_unsupervised(
             str(file), model=model, dim=dim, epoch=epochs, minCount=min_count, neg=10, minn=3, maxn=6, ws=5,
-            thread=threads, seed=seed, verbose=0,
+            thread=threads, bucket=buckets, verbose=0,
         )  # fmt: skip
     place = {word: index for index, word in enumerate(trained.get_words(on_unicode_error="replace"))}
     matrix = trained.get_input_matrix()
