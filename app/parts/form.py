@@ -5,6 +5,7 @@ Widgets keep their own state; what they hold is turned into the settings a YAML 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
@@ -67,7 +68,11 @@ class Form:
 
     def shown_problems(self) -> list[str]:
         """Say what keeps the run from starting, one sentence a field."""
-        labels = {leaf.key: " · ".join([*map(_title, leaf.path[:-1]), leaf.label]) for leaf in self.top.leaves()}
+        labels = {
+            item.key: " · ".join([*map(_title, item.path[:-1]), item.label])
+            for item in [*self.top.leaves(), *self.top.groups()]
+            if item.path
+        }
         return [f"{labels[k]}: {m}" if k in labels else m for k, m in self.problems.items()]
 
     def fill(self, settings: dict[str, Any]) -> None:
@@ -163,9 +168,14 @@ class Form:
     def _check(self) -> dict[str, str]:
         """Ask the model, and keep what the widgets themselves found."""
         found = dict(self.problems)
-        known = {f.key for f in self.top.leaves()} | {g.key for g in self.top.groups()}
+        fields = {item.key: item for item in [*self.top.groups(), *self.top.leaves()]}
+        known = set(fields)
+        data = copy.deepcopy(self.values)
+        for group in self.top.groups():
+            if group.path and not group.optional and _lookup(data, group.path[:-1]) is not _UNSET:
+                _store(data, group.path, {})  # so that what is missing in it is named, not the group
         try:
-            self.model.model_validate(self.values)
+            self.model.model_validate(data)
         except ValidationError as error:
             for wrong in error.errors():
                 key = _nearest([str(part) for part in wrong["loc"]], known)
@@ -173,8 +183,10 @@ class Form:
                 first = message.split(" ")[0].strip("`")
                 if first in known and "." in first:  # a rule over several fields names the one it is about
                     key, message = first, message.split(" ", 1)[-1]
-                if wrong["type"] in ("missing", "string_pattern_mismatch", "string_too_short"):
-                    message = "this is needed" if not _given(self.values, key) else message
+                if wrong["type"] == "missing" or (key and not _given(self.values, key) and fields[key].required):
+                    message = "this is needed"
+                elif wrong["type"] == "string_pattern_mismatch":
+                    message = f"not in the form asked for: {fields[key].help}"
                 found.setdefault(key, message[:1].lower() + message[1:])
         for leaf in self.top.leaves():
             if leaf.key not in self.hidden and (problem := _missing_files(leaf, _lookup(self.values, leaf.path))):

@@ -113,10 +113,10 @@ def _follow(name: str, seen: str) -> None:
         when = datetime.fromtimestamp(run.started).strftime("%d %b %Y, %H:%M") if run.started else "not yet"
         took = f" · {clock(run.seconds)}" if run.seconds is not None else ""
         st.html(f'<p class="lx-status">{badge(run)}<span class="lx-note">started {when}{took}</span></p>')
-        if run.status in RESUMABLE and run.message:
-            (st.error if run.status == "failed" else st.warning)(plain(run.message))
-        elif run.status == "killed":
+        if run.status == "killed":
             st.warning("The process of this run is gone without a word. Nothing finished is lost: resume it.")
+        elif run.status in RESUMABLE and run.message:
+            (st.error if run.status == "failed" else st.warning)(plain(run.message))
         log = _log(run)
         if run.status == "starting":
             st.info(f"Getting ready: loading libraries, reading the settings ({clock(time.time() - run.started)}).")

@@ -43,7 +43,12 @@ def test_a_resumed_run_waits_for_what_was_cut_off(runs):
     log = Log(RunFolder(folder)).read()
     assert log.stages["pretrain/adapted"].state == "cut"
     assert "cut off" in log.html(active=False)
-    add(folder, {"event": "run"}, {"event": "skipped", "stage": "corpus"}, {"event": "started", "stage": "pretrain/adapted"})
+    add(
+        folder,
+        {"event": "run"},
+        {"event": "skipped", "stage": "corpus"},
+        {"event": "started", "stage": "pretrain/adapted"},
+    )
     assert [s.state for s in log.read().stages.values()] == ["skipped", "done", "running"]
 
 
@@ -56,7 +61,9 @@ def test_planned_stages_wait(runs):
 def test_lines_that_are_no_events_are_passed_over(runs):
     folder = write_run(runs / "a", "running")
     with (folder / "events.jsonl").open("a") as handle:
-        handle.write('not json\n[1]\n{"event": "progress", "stage": 3}\n{"event": "progress", "stage": "x", "done": "y"}\n')
+        handle.write(
+            'not json\n[1]\n{"event": "progress", "stage": 3}\n{"event": "progress", "stage": "x", "done": "y"}\n'
+        )
     assert Log(RunFolder(folder)).read().stages["x"].share == 0.0
 
 

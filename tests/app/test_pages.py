@@ -1,0 +1,139 @@
+"""The pages drawn without a browser: what they show, what they refuse, and what they make of a form."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from .conftest import NASTY, write_run
+
+
+def drawn(test) -> str:
+    """All HTML of the page."""
+    return "\n".join(element.value for element in test.html)
+
+
+def sound(test) -> bool:
+    return not test.exception
+
+
+def test_list_of_runs(app, runs):
+    write_run(runs / "nya-a")
+    write_run(runs / "hau-b", "failed", message="no text")
+    test = app("views/runs.py")
+    assert sound(test)
+    assert "nya-a" in drawn(test) and "lx-is-failed" in drawn(test)
+    test.button(key="open:nya-a").click().run()
+    assert test.query_params["run"] == "nya-a"
+    assert "Model card of a test" in "".join(m.value for m in test.markdown)
+    test.button(key="back").click().run()
+    assert "run" not in test.query_params
+
+
+def test_no_runs_yet(app):
+    assert "no run yet" in app("views/runs.py").info[0].value
+
+
+def test_finished_run(app, runs):
+    write_run(runs / "nya-a")
+    test = app("views/runs.py", run="nya-a")
+    assert sound(test) and not test.error
+    page = drawn(test)
+    assert "80.0" in page and "lx-is-best" in page and "69.5 – 73.0" in page
+    assert "POS: adapted is ahead" in page
+    assert [tab.label for tab in test.tabs] == ["Results", "Curves", "Pictures", "Model card", "Files and settings"]
+    assert {b.label for b in test.download_button} == {"Report (HTML)", "Scores (CSV)", "Model card", "Settings (YAML)"}
+
+
+def test_nothing_of_a_run_becomes_html(app, runs):
+    write_run(runs / "nya-a")
+    write_run(runs / "nya-b", "stopped", message=NASTY)
+    for name in ("nya-a", "nya-b"):
+        test = app("views/runs.py", run=name)
+        assert "<img" not in drawn(test)
+        assert "&lt;img" in drawn(test)
+        assert not any(m.allow_html for m in test.markdown)
+
+
+@pytest.mark.parametrize("status", ["failed", "stopped", "running"])
+def test_run_that_was_cut_short_can_be_resumed(app, runs, status):
+    write_run(runs / "nya-a", status, message="the reason")
+    test = app("views/runs.py", run="nya-a")
+    assert sound(test)
+    assert [b.label for b in test.button] == ["All runs", "Resume"]
+    said = "".join(m.value for m in [*test.error, *test.warning])
+    assert ("gone without a word" if status == "running" else "the reason") in said
+
+
+@pytest.mark.parametrize("name", ["../../etc", "nothing"])
+def test_unknown_run_is_a_message(app, runs, name):
+    test = app("views/runs.py", run=name)
+    assert sound(test) and "no run of this name" in test.error[0].value
+
+
+def test_damaged_table_is_a_message(app, runs):
+    folder = write_run(runs / "nya-a")
+    (folder / "report" / "table.json").write_text('{"rows": [3], "columns": ["lm"]}')
+    test = app("views/runs.py", run="nya-a")
+    assert sound(test)
+    assert "went wrong" in test.error[0].value
+
+
+def test_form_says_beside_the_field_what_is_wrong(app, tmp_path):
+    test = app("views/new_run.py")
+    assert sound(test)
+    assert "lx-wrong" not in drawn(test).split("</style>")[-1], "nothing is asked for before it was tried"
+    test.text_input(key="run:language").set_value("two words").run()
+    assert "not in the form asked for: ISO 639-3" in drawn(test)
+    test.text_area(key="run:corpus.text").set_value(str(tmp_path / "missing.txt")).run()
+    assert "no such file" in drawn(test)
+    test.text_input(key="run:evaluate.seeds").set_value("0, 1, x").run()
+    assert "whole numbers with commas between" in drawn(test)
+    test.button(key="go").click().run()
+    listed = "".join(e.value for e in test.error)
+    assert sound(test) and "Source · Model: this is needed" in listed.replace("\\", "")
+
+
+def test_form_gives_the_yaml_of_what_was_chosen(app, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("moja\n")
+    test = app("views/new_run.py")
+    test.text_input(key="run:language").set_value("swa")
+    test.text_input(key="run:source.model").set_value("some/model")
+    test.text_area(key="run:corpus.text").set_value(f"{text}\n{text}\n")
+    test.number_input(key="run:pretrain.steps").set_value(20)
+    test.number_input(key="run:pretrain.minutes").set_value(None)
+    test.multiselect(key="run:arms").set_value(["source", "adapted"])
+    test.toggle(key="run:evaluate.tasks.pos").set_value(True)
+    test.run()
+    test.text_input(key="run:evaluate.tasks.pos.train").set_value(str(text)).run()
+    assert sound(test)
+    shown = next(code.value for code in test.code if "language:" in code.value)
+    assert yaml.safe_load(shown) == {
+        "language": "swa",
+        "arms": ["source", "adapted"],
+        "source": {"model": "some/model"},
+        "corpus": {"text": [str(text), str(text)]},
+        "pretrain": {"minutes": None, "steps": 20},
+        "evaluate": {"tasks": {"pos": {"train": str(text)}}},
+    }
+    assert "this is needed" not in drawn(test), "not before the button was pressed"
+    test.button(key="go").click().run()
+    assert "POS · Test: this is needed" in test.error[0].value.replace("\\", "")
+
+
+def test_form_starts_from_an_earlier_run(app, runs):
+    write_run(runs / "nya-a")
+    test = app("views/new_run.py")
+    test.selectbox(key="start_from").set_value("nya-a").run()
+    assert sound(test)
+    assert test.text_input(key="run:language").value == "nya"
+    assert test.text_area(key="run:corpus.text").value == "/data/text.txt"
+
+
+def test_form_keeps_what_was_typed_when_another_page_is_looked_at(app):
+    test = app("views/new_run.py")
+    test.text_input(key="run:language").set_value("swa").run()
+    test.switch_page("views/runs.py").run()
+    test.switch_page("views/new_run.py").run()
+    assert test.text_input(key="run:language").value == "swa"
