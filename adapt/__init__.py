@@ -1,8 +1,8 @@
 """A package of Lexigraft. The pipeline: from raw text to an adapted, evaluated model.
 
-    import adapt
-    run = adapt.run("hau.yaml", overrides={"pretrain.steps": 2000})
-    run.scores            # a DataFrame: arm x task x seed, with intervals
+import adapt
+run = adapt.run("hau.yaml", overrides={"pretrain.steps": 2000})
+run.scores            # a DataFrame: arm x task x seed, with intervals
 """
 
 from __future__ import annotations

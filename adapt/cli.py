@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 
 import lexigraft
 from adapt.evaluate.task import TASKS
@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 console = Console()
 
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as pretrain.steps=2000.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as pretrain.steps=2000.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
@@ -37,12 +39,12 @@ def _overrides(given: list[str] | None) -> dict[str, Any]:
 
 
 def _with_task_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command one option for each labelled task (`--pos`, `--ner`, ...), so that a new task needs no edit here."""
+    """Give a command one option for each labelled task (`--pos`, `--ner`, ...), without an edit here."""
     signature = inspect.signature(command, eval_str=True)
     fixed = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     for task in TASKS:
         if task.files:
-            option = typer.Option(help=f"{task.summary} Folder with train, dev, test files, or `train,dev,test`.")
+            option = typer.Option(help=f"{task.summary}. Folder with train, dev, test files, or `train,dev,test`.")
             kind = Annotated[str | None, option]
             fixed.append(inspect.Parameter(task.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     command.__signature__ = signature.replace(parameters=fixed)  # type: ignore[attr-defined]
@@ -58,7 +60,9 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -120,7 +124,9 @@ def init(
 
 @app.command()
 def batch(
-    files: Annotated[list[str], typer.Argument(metavar="FILE... [KEY=VALUE]...", help="YAML files, then settings for all.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE... [KEY=VALUE]...", help="YAML files, then settings for all.")
+    ],
     on: Annotated[str, typer.Option(help="Where to run: see `adapt/launch`.")] = "local",
 ) -> None:
     """Run several configurations; one that fails does not stop the rest."""
@@ -133,7 +139,9 @@ def batch(
         load(path, _overrides(settings))  # a typing error in the last file is told before the first one runs
     codes = LAUNCHERS[on].launch(paths, settings)
     for path, code in codes.items():
-        console.print(f"{'[green]✓' if code == 0 else '[red]✗'}[/] {path}" + ("" if code == 0 else f" (exit code {code})"))
+        console.print(
+            f"{'[green]✓' if code == 0 else '[red]✗'}[/] {path}" + ("" if code == 0 else f" (exit code {code})")
+        )
     raise typer.Exit(1 if any(codes.values()) else 0)
 
 
@@ -204,7 +212,14 @@ def ui(
     if spec is None or spec.origin is None:
         raise InputError("the package `app` of Lexigraft is missing")
     command = [sys.executable, "-m", "streamlit", "run", str(Path(spec.origin).with_name("main.py"))]
-    command += ["--server.port", str(port), "--server.headless", str(not browser).lower(), "--server.address", "localhost"]
+    command += [
+        "--server.port",
+        str(port),
+        "--server.headless",
+        str(not browser).lower(),
+        "--server.address",
+        "localhost",
+    ]
     command += ["--browser.gatherUsageStats", "false"]
     environment = {**os.environ, "LEXIGRAFT_RUNS": str(runs.absolute())}
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
@@ -222,13 +237,13 @@ def doctor() -> None:
     raise typer.Exit(1 if problems else 0)
 
 
-def _listing(title: str, rows: list[tuple[str, ...]], columns: tuple[str, ...]) -> None:
-    table = Table(title=title, title_justify="left", show_lines=True)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+def _listing(rows: list[dict[str, str]]) -> None:
+    """Show a registry: the name in bold, what it does, and the rest under it."""
     for row in rows:
-        table.add_row(*row)
-    console.print(table)
+        name, summary = row.pop("name"), row.pop("summary")
+        console.print(f"[bold]{name}[/]  {summary}", highlight=False)
+        for key, text in row.items():
+            console.print(Padding(f"[dim]{key}[/] {text}", (0, 0, 0, 4)), highlight=False)
 
 
 @app.command()
@@ -236,17 +251,35 @@ def methods() -> None:
     """List the methods of vocabulary transplant."""
     from vocab.transplant.method import METHODS
 
-    rows = [
-        (m.name, m.summary, m.paper or "ours", ", ".join(sorted(m.needs)) or "-", m.when, m.when_not) for m in METHODS
-    ]
-    _listing("Transplant methods", rows, ("name", "what it does", "paper", "needs", "use it when", "not when"))
+    _listing(
+        [
+            {
+                "name": m.name,
+                "summary": m.summary,
+                "paper": m.paper or "ours",
+                "needs": ", ".join(sorted(m.needs)) or "nothing more",
+                "use it when": m.when,
+                "not when": m.when_not,
+            }
+            for m in METHODS
+        ]
+    )
 
 
 @app.command()
 def tasks() -> None:
     """List what can be measured."""
-    rows = [(t.name, t.summary, f"{t.metric} ({t.unit}; {t.better} is better)", t.paper) for t in TASKS]
-    _listing("Tasks", rows, ("name", "what it measures", "main metric", "source"))
+    _listing(
+        [
+            {
+                "name": t.name,
+                "summary": t.summary,
+                "main metric": f"{t.metric} ({t.unit}; {t.better} is better)",
+                "source": t.paper,
+            }
+            for t in TASKS
+        ]
+    )
 
 
 @app.command()
@@ -254,8 +287,18 @@ def tunings() -> None:
     """List what can be trained."""
     from adapt.tuning.tuning import TUNINGS
 
-    rows = [(t.name, t.summary, t.paper or "-", t.when, t.when_not) for t in TUNINGS]
-    _listing("Tunings", rows, ("name", "what it trains", "paper", "use it when", "not when"))
+    _listing(
+        [
+            {
+                "name": t.name,
+                "summary": t.summary,
+                "paper": t.paper or "-",
+                "use it when": t.when,
+                "not when": t.when_not,
+            }
+            for t in TUNINGS
+        ]
+    )
 
 
 @app.command()
@@ -263,8 +306,12 @@ def metrics() -> None:
     """List the metrics tokenizers are compared by."""
     from vocab.compare.metric import METRICS
 
-    rows = [(m.name, m.summary, m.unit, m.better, m.paper) for m in METRICS]
-    _listing("Tokenizer metrics", rows, ("name", "what it is", "unit", "better", "source"))
+    _listing(
+        [
+            {"name": m.name, "summary": m.summary, "unit": f"{m.unit}; {m.better} is better", "source": m.paper}
+            for m in METRICS
+        ]
+    )
 
 
 def _finish(folder: Path, demo: bool = False) -> None:

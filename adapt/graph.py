@@ -58,7 +58,7 @@ class Context:
         return self.folder / stage
 
     def facts(self, stage: str) -> dict[str, Any]:
-        """What a finished stage noted, with the seconds it took."""
+        """Return what a finished stage noted, with the seconds it took."""
         found: dict[str, Any] = self.done.get(stage, {}).get("facts", {})
         return found
 

@@ -85,11 +85,14 @@ def initialise(
         InputError: a file is missing, empty, not UTF-8, or not in the form its task needs; the YAML is there already.
     """
     from corpora.card import load_card
+
     from corpora.text import read_lines
 
     path = output or Path(f"{language}.yaml")
     if path.exists() and not force:
-        raise InputError("this file is there already", file=path, expected="another --output, or --force to write over it")
+        raise InputError(
+            "this file is there already", file=path, expected="another --output, or --force to write over it"
+        )
     lines = []
     try:
         card = load_card(language)
@@ -103,7 +106,8 @@ def initialise(
         lines.append(f"{file}: {count:,} lines, {characters:,} characters")
     splits = {task: split_files(given, task) for task, given in tasks.items()}
     for task, files in splits.items():
-        lines.extend(TASKS[task].inspect(files) if TASKS[task].inspect else [])
+        if inspect := TASKS[task].inspect:
+            lines.extend(inspect(files))
     folder = find(Source(model=model))
     lines.append(_describe(folder))
 

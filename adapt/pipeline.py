@@ -107,7 +107,7 @@ def run(
 
 
 def folder_of(settings: RunConfig) -> Path:
-    """The run folder that belongs to a configuration: the same settings, the same folder."""
+    """Return the run folder that belongs to a configuration: the same settings, the same folder."""
     method = (settings.transplant.method or "default").split("->")[0].strip().replace(" ", "")
     name = method if "adapted" in settings.arms else "keep"
     short = digest_of(settings.model_dump(mode="json", exclude={"out"}))[:6]
@@ -134,7 +134,9 @@ def _claimed(folder: Path, console: Console | None) -> Iterator[Events]:
     path = folder / "run.json"
     state = read_json(path) or {}
     if state.get("status") == "running" and state.get("pid") != os.getpid() and _alive(state):
-        raise InputError(f"this run is being worked on by process {state['pid']}", file=folder, expected="one process a run")
+        raise InputError(
+            f"this run is being worked on by process {state['pid']}", file=folder, expected="one process a run"
+        )
     state = {"pid": os.getpid(), "created": psutil.Process().create_time(), "started": time.time(), "status": "running"}
     write_json(path, state)
     events = Events(folder / "events.jsonl", console)

@@ -47,7 +47,9 @@ def predict(folder: Path, task: str, file: Path, arm: str | None = None) -> Iter
     chosen = arm or next((name for name in ("adapted", "keep", "source") if name in trained), None)
     if chosen not in trained:
         raise InputError(
-            f"no heads of the arm {chosen} for {task}", file=folder / "evaluate", found=f"heads of: {', '.join(trained) or 'none'}"
+            f"no heads of the arm {chosen} for {task}",
+            file=folder / "evaluate",
+            found=f"heads of: {', '.join(trained) or 'none'}",
         )
     config = configuration.load(folder / "run.yaml")
     if chosen == "source":
@@ -57,5 +59,3 @@ def predict(folder: Path, task: str, file: Path, arm: str | None = None) -> Iter
         model = words = folder / "pretrain" / str(chosen) / "model"
     lines = list(read_lines(file))
     yield from spec.predict(folder / "evaluate" / str(chosen) / task, model, words, lines, words_of)
-
-

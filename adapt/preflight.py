@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 
-from adapt.events import clock
 from adapt.evaluate.task import TASKS, TaskFiles
+from adapt.events import clock
 from adapt.files import digest_of, read_json, write_json
 from adapt.graph import Context
 from adapt.stages.source import tokenizer_folder
@@ -107,7 +107,9 @@ def refuse_bad_input(context: Context) -> None:
         if task.inspect is not None and isinstance(files, TaskFiles):
             task.inspect({part: path for part in ("train", "dev", "test") if (path := getattr(files, part))})
     words = tokenizer_folder(config.source, context.source)
-    if (config.pretrain.objective or objective_of(context.source)) == "mlm" and "mask" not in Vocabulary.of(words).roles:
+    if (config.pretrain.objective or objective_of(context.source)) == "mlm" and "mask" not in Vocabulary.of(
+        words
+    ).roles:
         raise InputError(
             "the source's tokenizer has no mask token, which masked-language-model training needs",
             file=words,
@@ -137,7 +139,7 @@ def check(context: Context) -> Estimate:
         raise InputError(
             "this run does not fit into memory",
             found=f"{memory.total / 2**30:.1f} GB in this machine",
-            expected=f"{found.memory_bytes / 2**30:.1f} GB; try a smaller pretrain.micro_batch_tokens or a smaller model",
+            expected=f"{found.memory_bytes / 2**30:.1f} GB; try a smaller pretrain.micro_batch_tokens or model",
         )
     if found.disk_bytes > disk:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a tiny source model, a small run that goes through every stage, and the real data where it is."""
+"""Fixtures of all tests: a tiny source model, a small run through every stage, and the real data where it is."""
 
 from __future__ import annotations
 

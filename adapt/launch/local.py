@@ -1,4 +1,4 @@
-"""This machine: one run after the other, each in a process of its own; one that fails does not stop the rest."""
+"""Run on this machine: one run after the other, each in a process of its own; one that fails does not stop the rest."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def plan(config: RunConfig, source: Path) -> list[Stage]:
         source: folder of the source model.
     """
     stages = [corpus.stage(config)]
-    trained = [arm for arm in config.arms if arm != "source"]
+    trained: list[str] = [arm for arm in config.arms if arm != "source"]
     if "adapted" in trained:
         stages += [tokenizer.stage(config, source), transplant.stage(config, source)]
     if trained:

@@ -14,7 +14,7 @@ from lexigraft import InputError
 
 
 def stage(config: RunConfig, source: Path, arms: list[str]) -> Stage:
-    """The budget stage of a run."""
+    """Return the budget stage of a run."""
     inputs = ("corpus", "tokenizer", "transplant") if "adapted" in arms else ("corpus",)
     options = {"pretrain": config.pretrain.model_dump(mode="json"), "arms": arms, "threads": config.threads}
     return Stage("budget", work, inputs, options, weight_files(source))
@@ -50,7 +50,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         if steps[arm] < 1:
             raise InputError(
                 f"pretrain.minutes leaves no time to train the arm {arm}",
-                found=f"{options.minutes} minutes, of which tokenizer and transplant took {spent:.0f} s; one step takes "
+                found=f"{options.minutes} minutes, tokenizer and transplant took {spent:.0f} s of it; a step takes "
                 f"{measured[arm]['seconds_per_step']:.1f} s",
                 expected="more minutes, or pretrain.steps",
             )

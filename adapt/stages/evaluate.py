@@ -34,7 +34,9 @@ def _files(config: RunConfig, task: Task) -> tuple[Path, ...]:
     return tuple(p for p in (given.train, given.dev, given.test) if p) if isinstance(given, TaskFiles) else ()
 
 
-def _job(context: Context, task: Task, arm: str, folder: Path, report: Report, model: Path | None, words: Path | None) -> Job:
+def _job(
+    context: Context, task: Task, arm: str, folder: Path, report: Report, model: Path | None, words: Path | None
+) -> Job:
     return Job(
         arm=arm,
         task=task.name,

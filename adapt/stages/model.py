@@ -12,7 +12,7 @@ from adapt.graph import Context, Stage
 
 
 def stage(arm: str) -> Stage:
-    """The last stage of a run: `arm` is the one whose model is handed out."""
+    """Return the last stage of a run; `arm` is the one whose model is handed out."""
 
     def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         link_tree(context.path(f"pretrain/{arm}") / "model", folder)

@@ -15,7 +15,7 @@ from adapt.stages.source import weight_files
 
 
 def stage(config: RunConfig, source: Path, arm: str) -> Stage:
-    """The pretraining stage of one arm."""
+    """Return the pretraining stage of one arm."""
     inputs = ("corpus", "budget", "transplant") if arm == "adapted" else ("corpus", "budget")
     # How often checkpoints are written changes no weight, so a run may be resumed with another rhythm.
     options = config.pretrain.model_dump(mode="json", exclude={"checkpoint_seconds"})

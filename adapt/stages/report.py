@@ -13,7 +13,7 @@ from adapt.graph import Context, Stage
 
 
 def stage(config: RunConfig, inputs: list[str]) -> Stage:
-    """The report stage of a run; it reads all that came before."""
+    """Return the report stage of a run; it reads all that came before."""
     return Stage("report", work, tuple(inputs), config.model_dump(mode="json", exclude={"out"}), shared=False)
 
 

@@ -42,7 +42,9 @@ def _from_hub(source: Source) -> Path:
 def _check(folder: Path) -> None:
     config = folder / "config.json"
     if not config.is_file():
-        raise InputError("source.model: not a model folder", file=folder, found="no config.json", expected="a transformers model")
+        raise InputError(
+            "source.model: not a model folder", file=folder, found="no config.json", expected="a transformers model"
+        )
     try:
         json.loads(config.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -58,7 +60,7 @@ def _check(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files that decide what the source model is, in a fixed order."""
+    """List the files that decide what the source model is, in a fixed order."""
     kinds = ("*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "*.model", "special_tokens_map.json")
     return tuple(sorted({path for kind in kinds for path in folder.glob(kind) if path.is_file()}))
 

@@ -13,7 +13,7 @@ from adapt.stages.source import tokenizer_folder, weight_files
 
 
 def stage(config: RunConfig, source: Path) -> Stage:
-    """The tokenizer stage of a run."""
+    """Return the tokenizer stage of a run."""
     origin = tokenizer_folder(config.source, source)
     files = [path for path in weight_files(origin) if path.suffix != ".safetensors"]
     if given := config.tokenizer.path:
@@ -40,7 +40,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     table = vocab.compare({"source": old, "target": new}, [corpus / "heldout.txt"])
     table.to_csv(folder / "compare.csv")
     report(2, 2, {})
-    facts = {"vocab_size": len(new), "source_vocab_size": len(old)}
+    facts: dict[str, Any] = {"vocab_size": len(new), "source_vocab_size": len(old)}
     for metric in ("fertility", "share_split", "characters_per_token"):
         if metric in table.columns:
             facts[metric] = {name: float(table.loc[name, metric]) for name in ("source", "target")}

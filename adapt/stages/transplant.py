@@ -8,11 +8,11 @@ from typing import Any
 from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.graph import Context, Stage
-from adapt.stages.source import weight_files
+from adapt.stages.source import tokenizer_folder, weight_files
 
 
 def stage(config: RunConfig, source: Path) -> Stage:
-    """The transplant stage of a run."""
+    """Return the transplant stage of a run."""
     extra = (config.transplant.dictionary,) if config.transplant.dictionary else ()
     options = config.transplant.model_dump(mode="json", exclude={"dictionary"})
     return Stage("transplant", work, ("corpus", "tokenizer"), options, (*weight_files(source), *extra))
@@ -23,17 +23,18 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     import vocab
 
     options = context.config.transplant
-    texts = [context.path("corpus") / "train.txt"]
-    report(0, 1, {})
     graft = vocab.transplant(
         context.source,
         context.path("tokenizer"),
         method=options.method,
         vectors=options.vectors,
         dictionary=options.dictionary,
-        texts=texts,
+        texts=[context.path("corpus") / "train.txt"],
         seed=context.config.seed,
+        options=options.options,
+        source_tokenizer=tokenizer_folder(context.config.source, context.source),
+        trust_remote_code=context.config.source.trust_remote_code,
+        progress=report,
     )
     graft.save(folder / "model")
-    report(1, 1, {})
     return {"rows": graft.report.get("rows", {})}

@@ -68,7 +68,12 @@ def test_mistakes_are_told_in_one_line(here, arguments, said):
 
 
 def test_lists(here):
-    for command, expected in (("methods", "focus"), ("tasks", "sentiment"), ("tunings", "lora"), ("metrics", "fertility")):
+    for command, expected in (
+        ("methods", "focus"),
+        ("tasks", "sentiment"),
+        ("tunings", "lora"),
+        ("metrics", "fertility"),
+    ):
         done = here(command)
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
