@@ -24,10 +24,11 @@ from adapt.files import digest, digest_of, move_into_place, read_json, write_jso
 from adapt.pretrain import checkpoint as saved
 from adapt.pretrain.data import Stream, tokenise
 from adapt.pretrain.measure import measure
-from adapt.pretrain.model import load_tokenizer, save_plain, set_dropout
+from adapt.pretrain.model import save_plain, set_dropout
 from adapt.pretrain.objectives.objective import Batch
 from adapt.pretrain.step import Setup, heldout_loss, set_up, train_step
 from lexigraft import InputError
+from vocab.tokenizer.load import load_tokenizer
 
 __all__ = ["measure", "pretrain"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from adapt.pretrain.data import tokenise
-from adapt.pretrain.model import load_tokenizer
 from adapt.pretrain.step import set_up, train_step
+from vocab.tokenizer.load import load_tokenizer
 
 WARM_STEPS = 2  # steps that are not counted
 

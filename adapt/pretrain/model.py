@@ -4,43 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lexigraft import InputError
-
-if TYPE_CHECKING:
-    import torch
+from vocab.head import head_parts
 
 HEAD_SEED = 20_240_229  # of a head that the source model lacks: the same for every arm, whatever the run's seed
-CHUNK_BYTES = 64 << 20  # logits in memory at a time
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
     *("vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "tokenizer.model"),
 )
-
-
-def load_tokenizer(folder: Path) -> Any:
-    """Read a fast tokenizer from a folder.
-
-    Raises:
-        InputError: there is none that transformers can read.
-    """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    try:
-        if (folder / "tokenizer.json").is_file() and not (folder / "tokenizer_config.json").is_file():
-            return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), use_fast=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"cannot read this tokenizer: {error}", file=folder, expected="tokenizer.json") from None
-    if not tokenizer.is_fast:
-        raise InputError("not a fast tokenizer", file=folder, found=type(tokenizer).__name__, expected="tokenizer.json")
-    return tokenizer
 
 
 def objective_of(folder: Path) -> str:
@@ -158,101 +135,6 @@ def _fresh_head(model: Any, missing: set[str]) -> bool:
                 if module.bias is not None:
                     module.bias.fill_(3.0)
     return new
-
-
-def head_parts(model: Any) -> tuple[list[Any], Any]:
-    """Find the modules between body and decoder, in order, and the decoder; none where the head is not known."""
-    from torch import nn
-
-    gelu = nn.GELU()
-    decoder = model.get_output_embeddings()
-    if hasattr(model, "cls") and hasattr(getattr(model.cls, "predictions", None), "transform"):  # BERT and its kin
-        return [model.cls.predictions.transform.dense, model.cls.predictions.transform.transform_act_fn,
-                model.cls.predictions.transform.LayerNorm], decoder  # fmt: skip
-    if hasattr(model, "lm_head") and hasattr(model.lm_head, "layer_norm"):  # RoBERTa, XLM-R, CamemBERT
-        return [model.lm_head.dense, gelu, model.lm_head.layer_norm], decoder
-    if hasattr(model, "vocab_transform"):  # DistilBERT
-        return [model.vocab_transform, model.activation, model.vocab_layer_norm], decoder
-    if hasattr(model, "head") and hasattr(model.head, "dense"):  # ModernBERT
-        return [model.head], decoder
-    return [], decoder
-
-
-@dataclass
-class Predictor:
-    """A model as the trainer and the scorer see it: body, transform, decoder.
-
-    Attributes:
-        model: the whole model.
-        transform: hidden states (n, d) to decoder inputs (n, d); None when the head is not known.
-        decoder: the decoder's Linear; None when the head is not known.
-        full: True when the head is not known and the model computes logits at every position.
-    """
-
-    model: Any
-    transform: Callable[[torch.Tensor], torch.Tensor] | None
-    decoder: Any
-    full: bool
-
-    @classmethod
-    def of(cls, model: Any) -> Predictor:
-        """Take a model apart, and check on six tokens that the parts compute what the whole does."""
-        import torch
-
-        parts, decoder = head_parts(model)
-
-        def transform(hidden: torch.Tensor) -> torch.Tensor:
-            for part in parts:
-                hidden = part(hidden)
-            return hidden
-
-        made = cls(model, transform, decoder, False)
-        if isinstance(decoder, torch.nn.Linear):
-            ids = (torch.arange(6) * 7919 % decoder.out_features)[None].to(decoder.weight.device)
-            training = model.training
-            model.eval()
-            with torch.no_grad():
-                whole = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0].float()
-                apart = decoder(transform(made.hidden(ids, None)[0])).float()
-            model.train(training)
-            if whole.shape == apart.shape and torch.allclose(whole, apart, rtol=1e-3, atol=1e-3):
-                return made
-        return cls(model, None, None, True)
-
-    def hidden(self, ids: torch.Tensor, attention: torch.Tensor | None) -> torch.Tensor:
-        """Last hidden states, (rows, length, d)."""
-        body = self.model.base_model
-        extra = {} if self.model.config.is_encoder_decoder or not _caches(self.model.config) else {"use_cache": False}
-        return body(input_ids=ids, attention_mask=attention, **extra)[0]
-
-    def gathered(self, ids: torch.Tensor, attention: torch.Tensor | None, flat: torch.Tensor) -> torch.Tensor:
-        """Compute what the decoder reads at some positions, (n, d); logits, (n, V), when the head is not known.
-
-        Args:
-            ids: (rows, length).
-            attention: (rows, length), or None when nothing is padding.
-            flat: (n,) positions in the flattened rows.
-        """
-        if self.full:
-            logits = self.model(input_ids=ids, attention_mask=attention).logits
-            return logits.reshape(-1, logits.shape[-1]).index_select(0, flat)
-        hidden = self.hidden(ids, attention)
-        states = hidden.reshape(-1, hidden.shape[-1]).index_select(0, flat)
-        return self.transform(states)  # type: ignore[misc]
-
-    def logits(self, gathered: torch.Tensor) -> torch.Tensor:
-        """Logits (n, V) from what `gathered` gave."""
-        return gathered if self.full else self.decoder(gathered)
-
-    def loss_sum(self, gathered: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Sum of -ln p(label) in nats over the predicted positions."""
-        import torch
-
-        return torch.nn.functional.cross_entropy(self.logits(gathered).float(), labels, reduction="sum")
-
-
-def _caches(config: Any) -> bool:
-    return bool(getattr(config, "use_cache", False))
 
 
 def set_dropout(model: Any, rate: float | None) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapt.pretrain.data import Stream, Symbols, TokenFile
-from adapt.pretrain.model import Predictor, load_with_head, objective_of, set_dropout, unigram_bias
+from adapt.pretrain.model import load_with_head, objective_of, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
 from adapt.pretrain.schedule import factor
 from adapt.tuning.tuning import TUNINGS, Tuning
 from lexigraft import InputError
+from vocab.head import Predictor
 
 if TYPE_CHECKING:
     import torch

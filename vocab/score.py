@@ -1,0 +1,313 @@
+"""Bits of words under a language model: what two models with different vocabularies are compared by.
+
+A masked model is asked for a word with all its pieces hidden; they are filled in from left to right, so that a piece
+is seen by those after it and by none before ("PLL-word-l2r", Kauf & Ivanova 2023, "A Better Way to Do Masked Language
+Model Scoring", section 3): with pieces hidden one by one, a finer tokenizer reads the answer off the word's other
+pieces. The number of masks tells how many pieces there are, so these are *pseudo*-bits: never in one column with a
+decoder's, which come from the chain rule. A word's context is its line, cut to `context_tokens` around it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexigraft import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Progress = Callable[[float, float, dict[str, Any]], None]
+LOGITS = 1 << 24  # logits in memory at a time
+_MARKS = str.maketrans("", "", "\u2581\u200b")  # SentencePiece's word mark
+
+
+@dataclass(frozen=True)
+class Word:
+    """What stands between two white spaces of a line.
+
+    Attributes:
+        line: index of the line, from 0.
+        start: index of its first character in the line.
+        end: index of its last character + 1.
+        text: the word itself.
+    """
+
+    line: int
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class WordBits:
+    """Bits of words.
+
+    Attributes:
+        bits: (n,) float64; nan for a word that could not be scored.
+        pieces: (n,) int64, pieces that the tokenizer cuts the word into.
+        status: for each word `ok`; `unk` (a piece is the unknown token) or `altered` (the normaliser changes it, or a
+            piece reaches over its border), both scored all the same; `too_long` (more pieces than the context), nan.
+        kind: `pseudo-bits` (masked model) or `bits` (decoder).
+    """
+
+    bits: NDArray[np.float64]
+    pieces: NDArray[np.int64]
+    status: list[str]
+    kind: str
+
+
+def words_of(lines: Iterable[str]) -> list[Word]:
+    """All words between white space, by position."""
+    found = []
+    for number, line in enumerate(lines):
+        at = 0
+        for text in line.split():
+            at = line.index(text, at)
+            found.append(Word(number, at, at + len(text), text))
+            at += len(text)
+    return found
+
+
+def sample_words(lines: Sequence[str], n: int, seed: int) -> list[Word]:
+    """Draw words without replacement, the same ones whatever the model.
+
+    Args:
+        lines: the held-out text.
+        n: how many; all of them when there are fewer.
+        seed: seed of the draw.
+
+    Returns:
+        The words, sorted by position.
+    """
+    every = words_of(lines)
+    if n >= len(every):
+        return every
+    chosen = np.random.default_rng(seed).choice(len(every), size=n, replace=False)
+    return [every[i] for i in np.sort(chosen)]
+
+
+def bits_per_character(bits: Any, words: Sequence[Word], use: Any = None) -> float:
+    """Sum of bits over the number of raw characters (the white space before a word is not counted).
+
+    Args:
+        bits: (n,) bits of the words.
+        words: the words.
+        use: (n,) bool, the words that count; all when None.
+    """
+    keep = np.ones(len(words), dtype=bool) if use is None else np.asarray(use, dtype=bool)
+    characters = np.array([len(word.text) for word in words])
+    return float(np.asarray(bits)[keep].sum() / max(1, characters[keep].sum()))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One word as the tokenizer sees it: its line's pieces, and which of them are the word."""
+
+    ids: NDArray[np.int64]
+    first: int
+    last: int
+    status: str
+
+
+def word_bits(
+    model: Any,
+    tokenizer: Any,
+    lines: Sequence[str],
+    words: Sequence[Word],
+    *,
+    context_tokens: int = 128,
+    batch_tokens: int = 8192,
+    progress: Progress | None = None,
+) -> WordBits:
+    """Score words under a language model.
+
+    Args:
+        model: a transformers model with a language-modelling head, masked or causal; put in eval mode and back.
+        tokenizer: its fast tokenizer.
+        lines: the text the words are from.
+        words: which words, as `sample_words` gives them.
+        context_tokens: tokens of a window, specials included; the word stands in its middle (a decoder: at its end).
+        batch_tokens: tokens that go through the model at once.
+        progress: told windows done and all windows.
+
+    Returns:
+        Bits, pieces and status of each word.
+
+    Raises:
+        InputError: the model has no language-modelling head, or the tokenizer no mask token (masked model).
+    """
+    import torch
+
+    from vocab.head import Predictor
+
+    if model.get_output_embeddings() is None:
+        raise InputError("this model has no language-modelling head", found=type(model).__name__)
+    causal = type(model).__name__.endswith(("CausalLM", "LMHeadModel")) or bool(
+        getattr(model.config, "is_decoder", False)
+    )
+    if not causal and tokenizer.mask_token_id is None:
+        raise InputError("scoring a masked model needs a mask token", found="a tokenizer without one")
+    room = min(context_tokens, getattr(model.config, "max_position_embeddings", None) or context_tokens)
+    places = _places(tokenizer, lines, words, room - (1 if causal else 2))
+    status = [place.status for place in places]
+    pieces = np.array([place.last - place.first for place in places], dtype=np.int64)
+    windows = _causal_windows if causal else _masked_windows
+    rows = [row for number, place in enumerate(places) if place.status != "too_long"
+            for row in windows(number, place, tokenizer, room)]  # fmt: skip
+
+    bits = np.zeros(len(words))
+    training = model.training
+    model.eval()
+    predictor = Predictor.of(model)
+    chunk = max(1, LOGITS // model.get_output_embeddings().weight.shape[0])
+    if predictor.full:
+        batch_tokens = min(batch_tokens, max(room, chunk))
+    device = model.get_input_embeddings().weight.device
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    done = 0
+    try:
+        for group in _groups(rows, batch_tokens):
+            longest = max(len(row.ids) for row in group)
+            ids = np.full((len(group), longest), pad, dtype=np.int64)
+            attention = np.zeros(ids.shape, dtype=np.int64)
+            for r, row in enumerate(group):
+                ids[r, : len(row.ids)], attention[r, : len(row.ids)] = row.ids, 1
+            flat = np.concatenate([r * longest + row.positions for r, row in enumerate(group)])
+            labels = np.concatenate([row.labels for row in group])
+            owner = np.concatenate([np.full(len(row.labels), row.word) for row in group])
+            with torch.no_grad():
+                mask = None if attention.all() else torch.from_numpy(attention).to(device)
+                gathered = predictor.gathered(torch.from_numpy(ids).to(device), mask, torch.from_numpy(flat).to(device))
+                for first in range(0, len(labels), chunk):
+                    part = slice(first, first + chunk)
+                    nats = torch.nn.functional.cross_entropy(
+                        predictor.logits(gathered[part]).float(),
+                        torch.from_numpy(labels[part]).to(device),
+                        reduction="none",
+                    )
+                    np.add.at(bits, owner[part], nats.cpu().numpy() / np.log(2))
+            done += len(group)
+            if progress:
+                progress(done, len(rows), {})
+    finally:
+        model.train(training)
+    bits[[s == "too_long" for s in status]] = np.nan
+    return WordBits(bits, pieces, status, "bits" if causal else "pseudo-bits")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of a batch: what the model reads, and what is asked of it where."""
+
+    word: int
+    ids: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def _masked_windows(number: int, place: _Place, tokenizer: Any, room: int) -> list[_Row]:
+    """Make a row for each piece of the word: it and all after it hidden, those before it shown."""
+    begin, end = _ends(tokenizer)
+    size = room - len(begin) - len(end)
+    spare = size - (place.last - place.first)
+    left = max(0, min(place.first - spare // 2, len(place.ids) - size))
+    ids = place.ids[left : left + size]
+    first, last = place.first - left, place.last - left
+    rows = []
+    for piece in range(first, last):
+        shown = ids.copy()
+        shown[piece:last] = tokenizer.mask_token_id
+        rows.append(
+            _Row(number, np.concatenate([begin, shown, end]), np.array([piece + len(begin)]), ids[piece : piece + 1])
+        )
+    return rows
+
+
+def _causal_windows(number: int, place: _Place, tokenizer: Any, room: int) -> list[_Row]:
+    """Make one row: what stands before the word and the word; each of its pieces is predicted from all before it."""
+    begin = next(
+        (t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id) if t is not None), None
+    )
+    if begin is None:
+        raise InputError("scoring needs a token to begin a line with", found="a tokenizer without bos, eos and cls")
+    left = max(0, place.last - (room - 1))
+    ids = np.concatenate([[begin], place.ids[left : place.last]])
+    count = place.last - place.first
+    return [_Row(number, ids[:-1], np.arange(len(ids) - 1 - count, len(ids) - 1), ids[len(ids) - count :])]
+
+
+def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Tokens before and after a line: [CLS] and [SEP], or <s> and </s>, or none."""
+    begin = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
+    end = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    return [i for i in (begin,) if i is not None], [i for i in (end,) if i is not None]
+
+
+def _groups(rows: Sequence[_Row], batch_tokens: int) -> Iterable[list[_Row]]:
+    """Rows of like length together, at most `batch_tokens` a group, padding included; longest first."""
+    group: list[_Row] = []
+    for row in sorted(rows, key=lambda row: (-len(row.ids), row.word)):
+        if group and (len(group) + 1) * len(group[0].ids) > batch_tokens:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _places(tokenizer: Any, lines: Sequence[str], words: Sequence[Word], room: int) -> list[_Place]:
+    """Find each word's pieces by character offsets."""
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    wanted = sorted({word.line for word in words})
+    encoded = dict(zip(wanted, backend.encode_batch([lines[i] for i in wanted], add_special_tokens=False), strict=True))
+    unknown = tokenizer.unk_token_id
+    places = []
+    for word in words:
+        line, found = lines[word.line], encoded[word.line]
+        ids = np.array(found.ids, dtype=np.int64)
+        spans = [_trim(line, *span) for span in found.offsets]
+        inside = [
+            k
+            for k, (a, b) in enumerate(spans)
+            if max(a, word.start) < min(b, word.end) or word.start <= a == b < word.end
+        ]
+        if not inside:
+            places.append(_Place(ids, 0, 0, "altered"))
+            continue
+        first, last = inside[0], inside[-1] + 1
+        over = spans[first][0] < word.start or spans[last - 1][1] > word.end
+        if last - first > room:
+            status = "too_long"
+        elif unknown is not None and unknown in ids[first:last]:
+            status = "unk"
+        else:
+            status = "altered" if over or alters(backend, word.text) else "ok"
+        places.append(_Place(ids, first, last, status))
+    return places
+
+
+def _trim(line: str, a: int, b: int) -> tuple[int, int]:
+    """Take white space off a piece's span; a piece of white space alone belongs to what follows it."""
+    while a < b and line[a].isspace():
+        a += 1
+    return (a, b) if a < b else (b, b)
+
+
+def alters(backend: Any, word: str) -> bool:
+    """Whether a tokenizer's normaliser changes a word (case, accents, letters), the word mark and NFC aside."""
+    if backend.normalizer is None:
+        return False
+    kind = type(backend.normalizer).__name__
+    if kind == "ByteLevel":
+        return False
+    normal = backend.normalizer.normalize_str(word).translate(_MARKS).strip()
+    return unicodedata.normalize("NFC", normal) != unicodedata.normalize("NFC", word.translate(_MARKS))
