@@ -13,7 +13,7 @@ ENCODER = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 
 def metaspace(pieces: Sequence[str], specials: Sequence[str] = ENCODER) -> PreTrainedTokenizerFast:
-    """A SentencePiece-like tokenizer with these tokens in this order; specials stand where `pieces` names them, or first.
+    """A SentencePiece-like tokenizer with these tokens in this order; specials where `pieces` names them, or first.
 
     All pieces cost the same, so a text is cut into as few as possible.
     """

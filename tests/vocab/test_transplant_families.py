@@ -1,4 +1,4 @@
-"""Every family of models: the same vocabulary gives the same logits, a permuted one permuted logits, after save and load."""
+"""Every family of models: the same vocabulary gives the same logits, a permuted one permuted logits, once reloaded."""
 
 from __future__ import annotations
 

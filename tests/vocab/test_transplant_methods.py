@@ -16,6 +16,7 @@ from vocab.transplant.copy_ import overlap
 from vocab.transplant.method import METHODS, Problem
 from vocab.transplant.sparsemax import sparsemax
 from vocab.transplant.specials import map_specials
+from vocab.transplant.subwords import old_pieces
 from vocab.view import Vocabulary
 
 # Old: <unk> ▁a ▁b c d ▁; new: <unk> ▁b ▁bc ▁e d ▁cd. Shared: ▁b and d.
@@ -226,6 +227,21 @@ def test_overlap_fuzzy_and_symbols():
     assert found("symbols") == {"▁7": "▁7", "!": "!"}
     # Among several: the one in lower case first.
     assert found("fuzzy") == {"▁7": "▁7", "!": "!", "▁house": "house", "▁The": "▁the"}
+
+
+def test_old_pieces_around_an_unknown_letter():
+    old = Vocabulary.of(wordpiece(["ba", "##ka", "##a", "k", "##k", "b", "a", "##b"]))
+    new = Vocabulary.of(metaspace(["▁baɗka", "ɗa", "▁ɗba", "bakaɗ", "ɗ", "▁baka", "▁"]))
+    cut = {form: [old.tokens[i] for i in old_pieces(old, new, new.ids[form])] for form in list(new.ids)}
+    assert cut == {
+        "▁baɗka": ["ba", "##ka"],
+        "ɗa": ["##a"],
+        "▁ɗba": ["##b", "##a"],
+        "bakaɗ": ["##b", "##a", "##ka"],
+        "ɗ": [],
+        "▁baka": ["ba", "##ka"],
+        "▁": [],
+    }
 
 
 def test_specials_map_by_role_never_by_accident():

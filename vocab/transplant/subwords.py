@@ -40,12 +40,34 @@ def old_pieces(source: Vocabulary, target: Vocabulary, token: int) -> list[int]:
     except UnicodeDecodeError:
         text = ""
     if text:
-        found = source.pieces_of(text, bool(target.word_start[token]))
+        found = _cut(source, text, bool(target.word_start[token]))
     elif target.word_start[token] and not raw:
         found = [source.ids[target.forms[token]]] if target.forms[token] in source.ids else []
     else:
         found = [source.ids[form] for byte in raw if (form := f"<0x{byte:02X}>") in source.ids]
     return [piece for piece in found if source.kind[piece] <= Kind.BYTE]
+
+
+def _cut(source: Vocabulary, text: str, word_start: bool) -> list[int]:
+    """Cut a surface, around the letters that the old tokenizer does not know.
+
+    To WordPiece a word with one unknown letter is unknown as a whole; the letters beside it still say something.
+    """
+    found = source.pieces_of(text, word_start)
+    if len(text) == 1 or all(source.kind[piece] <= Kind.BYTE for piece in found):
+        return found
+    pieces: list[int] = []
+    run = ""
+    for place, letter in enumerate(text):
+        if any(source.kind[piece] <= Kind.BYTE for piece in source.pieces_of(letter, False)):
+            run += letter
+            if place < len(text) - 1:
+                continue
+            place += 1
+        if run:
+            pieces += source.pieces_of(run, word_start and place == len(run))
+        run = ""
+    return pieces
 
 
 def rows(problem: Problem, options: SubwordsOptions) -> Mixture:
