@@ -6,6 +6,7 @@ Options of methods, tunings, objectives and tasks come from their own files thro
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,9 @@ def _options_of(registry: Registry[Any], title: str) -> Any:
         spec.name.replace("-", "_"): (spec.options, Field(default_factory=spec.options, description=spec.summary))
         for spec in registry
     }
-    return create_model(title, __base__=Options, **fields)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Field name .* shadows")  # a method may be called like pydantic's old `copy`
+        return create_model(title, __base__=Options, **fields)
 
 
 MethodOptions = _options_of(METHODS, "MethodOptions")
