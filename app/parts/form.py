@@ -113,7 +113,7 @@ class Form:
                 self._places[key] = st.empty()
             self._grid(near)
             if far:
-                with st.expander(f"More {title.lower()} settings ({len(far)})" if title != "General" else "More"):
+                with st.expander(f"More {title.lower()} settings ({len(far)})"):
                     self._grid(far)
 
     def _grid(self, items: list[Field]) -> None:

@@ -117,10 +117,10 @@ def table_html(cuts: Sequence[Cut]) -> str:
         if word in seen:
             continue
         seen.add(word)
-        fewest = min(len(cut.words[number]) for cut in cuts)
+        counts = {len(cut.words[number]) for cut in cuts}
+        fewest = min(counts) if len(counts) > 1 else None
         cells = "".join(
-            f'<td class="{"lx-is-best" if len(cut.words[number]) == fewest and len(cuts) > 1 else ""}">'
-            f"{cut.word_html(number)}</td>"
+            f'<td class="{"lx-is-best" if len(cut.words[number]) == fewest else ""}">{cut.word_html(number)}</td>'
             for cut in cuts
         )
         rows.append(f"<tr><th scope='row'>{escape(word)}</th>{cells}</tr>")

@@ -110,7 +110,7 @@ class Log:
                     stage.state = "waiting"
             self.notices.clear()
         if kind == "notice" and event.get("message"):
-            text = str(event["message"])
+            text = ": ".join(filter(None, [str(event["message"]), _estimates(event.get("facts"))]))
             if text not in self.notices:
                 self.notices.append(text)
         if kind in ("failed", "stopped") and not name:
@@ -161,6 +161,22 @@ def _facts(facts: dict[str, Any]) -> str:
         text = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
         shown.append(f"{escape(str(key).replace('_', ' '))} <b>{escape(text)}</b>")
     return f'<span class="lx-facts">{" · ".join(shown)}</span>' if shown else ""
+
+
+def _estimates(facts: Any) -> str:
+    """Put a notice's numbers in words: seconds and bytes by the ends of their names, others as they are."""
+    shown = []
+    for key, value in facts.items() if isinstance(facts, dict) else ():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        name, _, unit = str(key).rpartition("_")
+        if unit == "seconds":
+            shown.append(f"{name} {clock(value)}")
+        elif unit == "bytes":
+            shown.append(f"{name} {value / 2**30:.1f} GB" if value >= 2**30 else f"{name} {value / 2**20:.0f} MB")
+        else:
+            shown.append(f"{key.replace('_', ' ')} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}")
+    return " · ".join(shown)
 
 
 def badge(run: RunFolder) -> str:

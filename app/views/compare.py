@@ -84,10 +84,10 @@ def _draw(cuts: list[Cut]) -> None:
     legend = "Colours only tell neighbours apart."
     if any(cut.unknown for cut in cuts):
         legend += ' <span class="lx-p lx-unk">?</span> is text the tokenizer cannot write: it is lost.'
-    st.html(f'<p class="lx-legend">{legend}</p>')
     best = min(cuts, key=lambda cut: cut.per_word)
-    if len(cuts) > 1:
-        st.html(f'<p class="lx-legend">Fewest tokens per word here: <b>{escape(best.name)}</b>.</p>')
+    if any(cut.per_word > best.per_word for cut in cuts):
+        legend = f"Fewest tokens per word on this text: <b>{escape(best.name)}</b>. {legend}"
+    st.html(f'<p class="lx-legend">{legend}</p>')
 
 
 with messages():

@@ -76,7 +76,7 @@ def _line(run: RunFolder) -> str:
 
 
 def _one(run: RunFolder) -> None:
-    left, right = st.columns([4, 1], vertical_alignment="center")
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
     left.title(plain(run.name), anchor=False)
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         if is_active(run):

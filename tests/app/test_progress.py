@@ -58,6 +58,15 @@ def test_planned_stages_wait(runs):
     assert Log(RunFolder(folder)).read().stages["report"].state == "waiting"
 
 
+def test_what_the_preflight_says(runs):
+    folder = write_run(runs / "a", "running")
+    facts = {"pretrain_seconds": 185.0, "memory_bytes": 3 * 2**30, "disk_bytes": 5 * 2**20, "steps": 1200}
+    add(folder, {"event": "notice", "stage": "preflight", "message": "estimate", "facts": facts})
+    log = Log(RunFolder(folder)).read()
+    assert log.notices[-1] == "estimate: pretrain 3:05 min · memory 3.0 GB · disk 5 MB · steps 1,200"
+    assert "preflight" not in log.stages
+
+
 def test_lines_that_are_no_events_are_passed_over(runs):
     folder = write_run(runs / "a", "running")
     with (folder / "events.jsonl").open("a") as handle:
