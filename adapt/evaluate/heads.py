@@ -21,7 +21,9 @@ import numpy as np
 Score = Callable[[np.ndarray], float]
 
 LEARNING_RATE, WEIGHT_DECAY, BATCH = 3e-3, 0.01, 256
-EPOCHS, PATIENCE = 30, 4
+ROUNDS, PATIENCE = 30, 4
+# A round is an epoch, or this many steps where the data is so small that an epoch is a handful.
+ROUND_STEPS = 16
 NEIGHBOURS = frozenset({"ner"})
 
 
@@ -72,7 +74,7 @@ def log_softmax(scores: np.ndarray) -> np.ndarray:
 def train(
     states: np.ndarray, labels: np.ndarray, dev: np.ndarray, score: Score, classes: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Train one head: AdamW on mini-batches, the epoch with the best dev score is kept.
+    """Train one head: AdamW on mini-batches; the round (an epoch, or some) with the best dev score is kept.
 
     Args:
         states: (n, dim) training states.
@@ -97,8 +99,9 @@ def train(
     bias = torch.zeros(classes, requires_grad=True)
     optimiser = torch.optim.AdamW([weight, bias], lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     best, kept, bad = -1.0, (weight.detach().clone(), bias.detach().clone(), 0), 0
-    for epoch in range(1, EPOCHS + 1):
-        for index in torch.randperm(len(x), generator=generator).split(BATCH):
+    repeats = -(-ROUND_STEPS // -(-len(x) // BATCH))
+    for epoch in range(repeats, repeats * ROUNDS + 1, repeats):
+        for index in (i for _ in range(repeats) for i in torch.randperm(len(x), generator=generator).split(BATCH)):
             loss = torch.nn.functional.cross_entropy(x[index] @ weight + bias, y[index])
             optimiser.zero_grad()
             loss.backward()

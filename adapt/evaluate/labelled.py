@@ -35,9 +35,9 @@ def run(job: Job, kind: Any) -> None:
     job.set_threads()
     data = load(job, kind)
     if job.shared.mode == "finetune":
-        from adapt.evaluate import finetune
+        from adapt.evaluate.finetune import run as finetune
 
-        finetune.run(job, data)
+        finetune(job, data)
         return
     _probe(job, data)
 
@@ -301,7 +301,8 @@ def predict(
         cuts = cutter.words(words) if kind != "classes" else cutter.texts(part)
         states = features.compute(body, cutter, cuts, pool=kind == "classes", layers=loaded[0].facts["layers"])
         lengths = [len(row) for row in words] if kind != "classes" else None
-        states = heads.arrange(states, lengths, kind)
+        if loaded[0].facts.get("mode") != "finetune":  # a fine-tuned body has put the neighbours into the state itself
+            states = heads.arrange(states, lengths, kind)
         scores = np.mean([head.log_probabilities(states) for head in loaded], axis=0)
         found = heads.decode(scores, lengths, labels, kind)
         if kind == "classes":

@@ -1,7 +1,8 @@
 """The published scores, as metrics of the `evaluate` library that need no hub.
 
 `evaluate.load("seqeval")` downloads a script; the subclasses of `evaluate.Metric` made here do not. They give the
-numbers in scores.json; `statistics` counts the same things sentence by sentence for the intervals, and a test holds the two equal.
+numbers in scores.json; `statistics` counts the same things sentence by sentence for the intervals, and a test holds
+the two equal.
 """
 
 from __future__ import annotations

@@ -1,0 +1,220 @@
+"""Fine-tuning: the whole model and a linear head, our own small loop, one seed at a time.
+
+The loss of a step is the sum over its labelled words (or texts) divided by their number, whatever the padding. The
+epoch that is best on dev is kept. A seed depends on nothing but the model, the data and the seed, so one that is cut
+short is done again from its start and gives the same scores; one that is finished is taken as it is. Bodies are large:
+only the seed that is best on dev keeps its own (`seed-N/body`), for `lexigraft predict`.
+
+Recipe: AdamW, linear warm-up over a tenth of the steps and decay to nothing, weight decay 0.01, gradient norm 1, 16
+sentences a step (Devlin et al. 2019, section 4; Mosbach et al. 2021 on why the warm-up and more than one seed matter).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapt.evaluate import features, heads, labelled
+from adapt.evaluate.data import Data
+from adapt.evaluate.job import Job, is_done
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH, WARMUP, WEIGHT_DECAY, CLIP, DROPOUT = 16, 0.1, 0.01, 1.0, 0.1
+
+
+def run(job: Job, data: Data) -> None:
+    """Fine-tune and score every seed that is not done yet.
+
+    Args:
+        job: what to measure and where to write; `shared.epochs` and `shared.lr` are the recipe's.
+        data: the task's data.
+    """
+    job.out.mkdir(parents=True, exist_ok=True)
+    fingerprint = labelled.fingerprint_of(job, data, job.shared.epochs, job.shared.lr)
+    seeds = list(job.shared.seeds)
+    for n, seed in enumerate(seeds):
+        if not is_done(job.out / f"seed-{seed}", fingerprint):
+            _seed(job, data, seed, fingerprint, n, len(seeds))
+        keep_best_body(job.out)
+    job.tell(1.0)
+
+
+def keep_best_body(out: Path) -> None:
+    """Delete the bodies of all seeds but the one that is best on dev."""
+    bodies = sorted(path.parent for path in out.glob("seed-*/body"))
+    dev = {f: json.loads((f / "head.json").read_text(encoding="utf-8"))["dev"] for f in bodies}
+    for folder in bodies:
+        if folder != max(bodies, key=lambda f: dev[f]):
+            shutil.rmtree(folder / "body")
+
+
+def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int) -> None:
+    import torch
+
+    model, tokenizer = job.folders()
+    body, cutter = features.load_body(model), features.Cutter(tokenizer)
+    torch.manual_seed(seed)
+    head = _new_head(body.config.hidden_size, data, seed)
+    cuts = {name: labelled.cuts_of(cutter, data, split) for name, split in _splits(data).items()}
+    score = labelled.scorer(data)
+    targets = _targets(data)
+    rng = np.random.default_rng([seed, 5])
+    steps = job.shared.epochs * -(-len(data.train) // BATCH)
+    decayed = [p for p in body.parameters() if p.ndim > 1] + [head.weight]
+    rest = [p for p in body.parameters() if p.ndim <= 1] + [head.bias]
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=job.shared.lr)
+    done, best = 0, (-1.0, 0)
+    kept: list[dict[str, Any]] | None = None
+    shown: dict[str, float] = {}
+    for epoch in range(1, job.shared.epochs + 1):
+        order = rng.permutation(len(data.train))
+        body.train()
+        for at in range(0, len(order), BATCH):
+            rate = job.shared.lr * _rate(done, steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            chosen = order[at : at + BATCH]
+            loss = _loss(body, head, cutter, [cuts["train"][i] for i in chosen], [targets[i] for i in chosen], data)
+            optimiser.zero_grad(set_to_none=True)
+            if loss is not None:
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_([*body.parameters(), *head.parameters()], CLIP)
+                optimiser.step()
+                shown["loss"] = float(loss.detach())
+            done += 1
+            job.tell((n + 0.95 * done / steps) / total, step=f"fine-tuning seed {seed}", **shown)
+        body.eval()
+        found = score(_log_probabilities(body, head, cutter, cuts["dev"], data))
+        if found > best[0]:
+            best = (found, epoch)
+            kept = [{k: v.detach().clone() for k, v in m.state_dict().items()} for m in (body, head)]
+    if kept is not None:
+        body.load_state_dict(kept[0])
+        head.load_state_dict(kept[1])
+    scores = _log_probabilities(body, head, cutter, cuts["test"], data)
+    predicted = heads.decode(scores, labelled.lengths_of(data, data.test), data.labels, data.kind)
+    facts = {"kind": data.kind, "layers": "last", "mode": "finetune", "dev": best[0], "epoch": best[1]}
+    saved = heads.Head(head.weight.detach().numpy().T.copy(), head.bias.detach().numpy().copy(), data.labels, facts)
+
+    def fill(folder: Path) -> None:
+        saved.save(folder)
+        body.save_pretrained(folder / "body")
+
+    labelled.finish(
+        job,
+        data,
+        seed,
+        predicted,
+        fingerprint,
+        facts={"dev_score": best[0], "epoch": best[1], **_missing(cuts["test"])},
+        fill=fill,
+    )
+
+
+def _splits(data: Data) -> dict[str, Any]:
+    return {"train": data.train, "dev": data.dev, "test": data.test}
+
+
+def _missing(cuts: Sequence[features.Cut]) -> dict[str, int]:
+    first = [p for cut in cuts for p in cut.first]
+    return {
+        "words_without_piece": sum(p < 0 for p in first),
+        "words": len(first),
+        "empty_items": sum(not c.ids for c in cuts),
+    }
+
+
+def _new_head(dim: int, data: Data, seed: int) -> torch.nn.Linear:
+    import torch
+
+    head = torch.nn.Linear(dim, len(data.labels))
+    torch.nn.init.normal_(head.weight, std=0.02, generator=torch.Generator().manual_seed(seed))
+    torch.nn.init.zeros_(head.bias)
+    return head
+
+
+def _targets(data: Data) -> list[list[int]]:
+    rows = data.train["labels"][:]
+    return [list(row) for row in rows] if data.tagged else [[label] for label in rows]
+
+
+def _rate(done: int, steps: int) -> float:
+    warm = max(1, round(WARMUP * steps))
+    return (done + 1) / warm if done < warm else max(0.0, (steps - done) / max(1, steps - warm))
+
+
+def _loss(
+    body: Any,
+    head: torch.nn.Linear,
+    cutter: features.Cutter,
+    cuts: Sequence[features.Cut],
+    targets: Sequence[Sequence[int]],
+    data: Data,
+) -> torch.Tensor | None:
+    """Mean loss over the labelled words (or texts) of a step; None when it has none."""
+    import torch
+
+    states, owners = _states(body, cutter, cuts, pool=not data.tagged)
+    wanted = torch.tensor([targets[i][k] for i, k in owners], dtype=torch.long)
+    if not len(wanted):
+        return None
+    states = torch.nn.functional.dropout(states, DROPOUT)
+    return torch.nn.functional.cross_entropy(head(states), wanted, reduction="sum") / len(wanted)
+
+
+def _states(
+    body: Any, cutter: features.Cutter, cuts: Sequence[features.Cut], *, pool: bool
+) -> tuple[torch.Tensor, list[tuple[int, int]]]:
+    """Last-layer states of first pieces (or mean-pooled texts), and which (item, word) each belongs to."""
+    import torch
+
+    room = features.room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
+    plan = [w for w in features.windows(cuts, room) if w.end > w.start]
+    if not plan:
+        return torch.zeros(0, body.config.hidden_size), []
+    ids, mask = features.tensors(plan, cuts, cutter)
+    hidden = body(input_ids=ids, attention_mask=mask)[0]
+    found: list[torch.Tensor] = []
+    owners: list[tuple[int, int]] = []
+    if pool:
+        sums: dict[int, torch.Tensor] = {}
+        for row, w in zip(hidden, plan, strict=True):
+            shift = len(cutter.prefix) - w.start
+            part = row[w.keep[0] + shift : w.keep[1] + shift].sum(0)
+            sums[w.sentence] = sums[w.sentence] + part if w.sentence in sums else part
+        owners = [(i, 0) for i in sums]
+        found = [sums[i] / len(cuts[i].ids) for i in sums]
+        return torch.stack(found), owners
+    for row, w in zip(hidden, plan, strict=True):
+        shift = len(cutter.prefix) - w.start
+        at = [(k, p) for k, p in enumerate(cuts[w.sentence].first) if w.keep[0] <= p < w.keep[1]]
+        found.append(row[[p + shift for _, p in at]])
+        owners += [(w.sentence, k) for k, _ in at]
+    return torch.cat(found), owners
+
+
+def _log_probabilities(
+    body: Any, head: torch.nn.Linear, cutter: features.Cutter, cuts: Sequence[features.Cut], data: Data
+) -> np.ndarray:
+    """Log-probabilities of all items or words, (n, labels); what has no piece gets the head's bias."""
+    import torch
+
+    starts = np.cumsum([0] + [len(c.first) if data.tagged else 1 for c in cuts])
+    out = np.tile(head.bias.detach().numpy(), (int(starts[-1]), 1))
+    order = sorted(range(len(cuts)), key=lambda i: -len(cuts[i].ids))
+    with torch.inference_mode():
+        for at in range(0, len(order), 32):
+            chosen = order[at : at + 32]
+            states, owners = _states(body, cutter, [cuts[i] for i in chosen], pool=not data.tagged)
+            if owners:
+                rows = [int(starts[chosen[i]]) + k for i, k in owners]
+                out[rows] = head(states).numpy()
+    return heads.log_softmax(out)
