@@ -12,7 +12,7 @@ def learn(task: Task) -> dict[str, Any]:
     """Learn merges of bytes with `tokenizers`; arguments, result and errors as for BPE."""
     from vocab.view import byte_alphabet
 
-    return merged(task, "BPE", alphabet=tuple(sorted(byte_alphabet())))
+    return merged(task, alphabet=tuple(sorted(byte_alphabet())))
 
 
 SPEC = Algorithm(

@@ -97,7 +97,7 @@ def like(source: PreTrainedTokenizerFast) -> Likeness:
 
 
 def _added(source: PreTrainedTokenizerFast, backend: Tokenizer) -> list[Any]:
-    """Special tokens with their flags; what transformers was told goes over what the tokenizer.json says."""
+    """List special tokens with their flags; what transformers was told comes after what the tokenizer.json says."""
     told = getattr(source, "_special_tokens_map", None) or {}
     tokens = [token for token in told.values() if hasattr(token, "lstrip")]
     return [*backend.get_added_tokens_decoder().values(), *tokens]
@@ -173,20 +173,18 @@ def pre_tokeniser_state(family: str, punctuation: str) -> dict[str, Any]:
     inner = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     begins = rf"(?<={mark})" if mark else "^"
     signs = rf"(?:(?!{_JOINS}|{begins}{_STARTS})[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}])+"
-    cut = {
-        "type": "Split",
-        "pattern": {"Regex": f"{mark}?{signs}" if mark else signs},
-        "behavior": "Isolated",
-        "invert": False,
+    cut = _isolated(f"{mark}?{signs}" if mark else signs)
+    starts: dict[str, dict[str, Any]] = {
+        "metaspace": metaspace,
+        "byte-level": _isolated(r" ?[^ ]+"),
+        "wordpiece": {"type": "WhitespaceSplit"},
     }
-    spaces = {"type": "Split", "pattern": {"Regex": r" ?[^ ]+"}, "behavior": "Isolated", "invert": False}
-    first: list[dict[str, Any]] = {
-        "metaspace": [metaspace],
-        "byte-level": [spaces],
-        "wordpiece": [{"type": "WhitespaceSplit"}],
-    }[family]
     last = [inner] if family == "byte-level" else []
-    return {"type": "Sequence", "pretokenizers": [*first, *([cut] if punctuation == "words" else []), *last]}
+    return {"type": "Sequence", "pretokenizers": [starts[family], *([cut] if punctuation == "words" else []), *last]}
+
+
+def _isolated(pattern: str) -> dict[str, Any]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
 def decoder_of(family: str, byte_fallback: bool) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def train_tokenizer(
         task = _with_unk(task, likeness)
     tokenizer = _finished(chosen, task, likeness, shell, model_max_length)
     facts |= {"algorithm": algorithm, "vocab_size": len(tokenizer), "punctuation": punctuation}
-    tokenizer.facts = facts  # type: ignore[attr-defined]
+    tokenizer.facts = facts
     _notify(progress, 2, {"stage": "done"})
     return tokenizer
 
@@ -114,7 +114,7 @@ def _notify(progress: Progress | None, done: int, facts: dict[str, Any]) -> None
 
 
 def _with_unk(task: Task, likeness: Likeness) -> Task:
-    """A byte-level source knows no unknown token; a tokenizer over characters needs one."""
+    """Add an unknown token: a byte-level source has none, a tokenizer over characters needs one."""
     likeness.specials["unk"] = "<unk>"
     return Task(**(task.__dict__ | {"specials": likeness.tokens, "unk": "<unk>"}))
 

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Task
 from vocab.tokenizer.bpe import merged
 
+_PREFIX = "##"
+_INSIDE = 0xF0000  # a private plane: no text has these characters, and 65,000 are enough
+
 
 def learn(task: Task) -> dict[str, Any]:
-    """Learn pieces with `tokenizers`; arguments, result and errors as for BPE."""
+    """Learn pieces with `tokenizers`.
+
+    The WordPiece trainer of `tokenizers` gives other ids each time. It is BPE over letters that know whether a word
+    begins with them, so that is what is trained here: letters inside words are replaced by letters of their own.
+
+    Args:
+        task: what to learn from, and how much.
+
+    Returns:
+        The `model` part of a tokenizer.json.
+
+    Raises:
+        InputError: as for BPE, or byte fallback is asked for, which WordPiece does not have.
+    """
     if task.byte_fallback:
         raise InputError("WordPiece cannot spell unknown characters by their bytes", found="byte_fallback=True")
-    return merged(task, "WordPiece")
+    letters = sorted({letter for part in task.counts for letter in part[1:]})
+    inside = {ord(letter): _INSIDE + place for place, letter in enumerate(letters)}
+    back = {code: ord(letter) for letter, code in zip(letters, inside.values(), strict=True)}
+    marked = {part[:1] + part[1:].translate(inside): count for part, count in task.counts.items()}
+    model = merged(replace(task, counts=marked))
+    vocabulary = {
+        _PREFIX * (ord(piece[0]) in back) + piece.translate(back): index for piece, index in model["vocab"].items()
+    }
+    return {
+        "type": "WordPiece",
+        "unk_token": task.unk,
+        "continuing_subword_prefix": _PREFIX,
+        "max_input_chars_per_word": 100,
+        "vocab": vocabulary,
+    }
 
 
 SPEC = Algorithm(
