@@ -65,7 +65,7 @@ def read_tagged(path: str | Path, *, kind: Kind | None = None, labels: Iterable[
     Args:
         path: the file; `.gz` is decompressed.
         kind: `pos` or `ner`; nothing means: NER when every tag is BIO.
-        labels: the tags that may occur, such as those of the training file; where all of them are UPOS, any UPOS tag may.
+        labels: the tags that may occur, such as those of the training file; where all are UPOS, any UPOS tag may.
 
     Returns:
         The sentences in the order of the file, never empty.

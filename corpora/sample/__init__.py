@@ -1,1 +1,5 @@
-"""The embedded default: the Bible in Chichewa and English with silver labels, what `lexigraft demo` runs on."""
+"""The embedded example: the Bible in Chichewa and English with silver labels, what `lexigraft demo` runs on."""
+
+from corpora.sample.export import export, source_model
+
+__all__ = ["export", "source_model"]
