@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.padding import Padding
 
 import lexigraft
+from adapt import cli_vocab
 from adapt.evaluate.task import TASKS
 from lexigraft import InputError
 
@@ -24,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_vocab.tokenizer, name="tokenizer")
+app.add_typer(cli_vocab.transplant, name="transplant")
 console = Console()
 
 Overrides = Annotated[
@@ -203,7 +207,6 @@ def ui(
 ) -> None:
     """Open the web workbench."""
     import importlib.util
-    import os
     import subprocess
 
     if importlib.util.find_spec("streamlit") is None:
@@ -337,6 +340,8 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 def run_app() -> None:
     """Run the command line with errors as people read them."""
     signal.signal(signal.SIGTERM, _terminated)
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # the terminal belongs to our own progress
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         app(standalone_mode=True)
     except InputError as error:

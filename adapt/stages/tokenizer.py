@@ -44,5 +44,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     for metric in ("fertility", "share_split", "characters_per_token"):
         if metric in table.columns:
             facts[metric] = {name: float(table.loc[name, metric]) for name in ("source", "target")}
+    if dropped := getattr(new, "facts", {}).get("dropped"):
+        facts["normaliser_drops"] = dropped
     write_json(folder / "facts.json", facts)
     return facts
