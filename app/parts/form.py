@@ -220,7 +220,7 @@ def _widget(item: Field, key: str) -> Any:
     if item.kind == "yaml":
         return st.text_area(item.label, height=80, placeholder="YAML", **common)
     hints = {"path": "path on this machine", "list": "numbers, with commas between"}
-    placeholder = hints.get(item.kind) or ("not set" if item.optional else "")
+    placeholder = hints.get(item.kind) or ("not set" if item.optional else item.help.rstrip("."))
     return st.text_input(item.label, placeholder=placeholder, **common)
 
 

@@ -113,8 +113,9 @@ def _preview(form: Form) -> None:
     st.download_button("Save as YAML", text, Path(name).name, "text/yaml", key="save_yaml", on_click="ignore")
     asked = st.session_state.get(f"{form.name}:asked")
     if st.session_state.pop(f"{form.name}:go", False) and not form.problems:
-        name = launch.start(form.values, runs_folder())
-        st.switch_page("views/runs.py", query_params={"run": name})
+        with messages():
+            name = launch.start(form.values, runs_folder())
+            st.switch_page("views/runs.py", query_params={"run": name})
     if asked and form.problems:
         found = form.shown_problems()
         st.error(f"{len(found)} thing{'s' * (len(found) > 1)} to mend:\n\n" + "\n".join(f"- {plain(f)}" for f in found))

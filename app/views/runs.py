@@ -58,7 +58,7 @@ def _rows() -> None:
             st.info("There is no run yet.")
             st.page_link("views/new_run.py", label="Set one up", icon=":material/add_circle:")
         for run in runs:
-            with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{_css(run.name)}"):
+            with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{run.name}"):
                 st.html(_line(run))
                 if st.button("Open", key=f"open:{run.name}"):
                     _open(run.name)
@@ -143,10 +143,6 @@ def _log(run: RunFolder) -> Log:
     """Return the run's log, kept between redraws so that only new lines are read."""
     kept: dict[str, Log] = st.session_state.setdefault("logs", {})
     return kept.setdefault(str(run.path), Log(run)).read()
-
-
-def _css(name: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in name)
 
 
 with messages():

@@ -9,8 +9,8 @@ from .conftest import NASTY, write_run
 
 
 def drawn(test) -> str:
-    """All HTML of the page."""
-    return "\n".join(element.value for element in test.html)
+    """All HTML of the page, without the style sheet."""
+    return "\n".join(element.value for element in test.html if not element.value.startswith("<style"))
 
 
 def sound(test) -> bool:
@@ -82,7 +82,7 @@ def test_damaged_table_is_a_message(app, runs):
 def test_form_says_beside_the_field_what_is_wrong(app, tmp_path):
     test = app("views/new_run.py")
     assert sound(test)
-    assert "lx-wrong" not in drawn(test).split("</style>")[-1], "nothing is asked for before it was tried"
+    assert "lx-wrong" not in drawn(test), "nothing is asked for before it was tried"
     test.text_input(key="run:language").set_value("two words").run()
     assert "not in the form asked for: ISO 639-3" in drawn(test)
     test.text_area(key="run:corpus.text").set_value(str(tmp_path / "missing.txt")).run()
@@ -137,3 +137,40 @@ def test_form_keeps_what_was_typed_when_another_page_is_looked_at(app):
     test.switch_page("views/runs.py").run()
     test.switch_page("views/new_run.py").run()
     assert test.text_input(key="run:language").value == "swa"
+
+
+def test_compare_draws_what_the_tokenizer_does(app, tiny_source):
+    from vocab.view import Vocabulary
+
+    test = app("views/compare.py", tokenizers=str(tiny_source), text=f"walking {NASTY}")
+    assert sound(test) and not test.error
+    page = drawn(test)
+    view = Vocabulary.of(tiny_source)
+    number = len(view.pieces_of("walking", True))
+    assert f'<span class="lx-n{" lx-many" if number > 2 else ""}">{number}</span>' in page
+    assert "<img" not in page
+    assert "lx-unk" in page, "the angle bracket is not in this vocabulary"
+
+
+def test_compare_word_by_word(app, tiny_source, runs):
+    import shutil
+
+    other = write_run(runs / "nya-a") / "tokenizer"
+    shutil.copytree(tiny_source, other)
+    test = app(
+        "views/compare.py", tokenizers=[str(tiny_source), "run: nya-a"], text="walking houses", view="Word by word"
+    )
+    assert sound(test) and not test.error
+    page = drawn(test)
+    assert "lx-words" in page and "run: nya-a" in page
+    assert "lx-is-best" not in page, "both cut alike: none is better"
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "//host/share", "https://example.org/x", "not a name"])
+def test_compare_says_what_cannot_be_loaded(app, name):
+    test = app("views/compare.py", tokenizers=name)
+    assert sound(test) and len(test.error) == 1
+
+
+def test_compare_without_tokenizer_or_text(app, tiny_source):
+    assert "Type some text" in app("views/compare.py", tokenizers=str(tiny_source), text=" ").info[0].value
