@@ -6,7 +6,11 @@ al. 2022, MasakhaNER 2.0; Nakayama 2018, seqeval; Ratinov & Roth 2009, section 3
 
 from __future__ import annotations
 
-from adapt.evaluate import floors, labelled
+from typing import Any
+
+import numpy as np
+
+from adapt.evaluate import floors, labelled, statistics
 from adapt.evaluate.job import Job
 from adapt.evaluate.task import Task, TaskFiles
 
@@ -25,6 +29,11 @@ def run_floors(job: Job) -> None:
     floors.run(job, "ner", ("majority", "crf"))
 
 
+def items(records: list[dict[str, Any]]) -> np.ndarray:
+    """Count (true positives, predicted spans, gold spans) of each sentence."""
+    return statistics.span_parts([r["gold"] for r in records], [r["predicted"] for r in records])
+
+
 SPEC = Task(
     name="ner",
     summary="named entities: F1 over whole spans (strict IOB2), read at each word's first piece",
@@ -36,5 +45,7 @@ SPEC = Task(
     run=run,
     floors=run_floors,
     predict=labelled.predict,
+    items=items,
+    score=statistics.span_f1,
     inspect=labelled.inspect("ner"),
 )

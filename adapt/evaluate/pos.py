@@ -6,7 +6,11 @@ metrics.py). Source: Dione et al. 2023, MasakhaPOS; first-piece reading as in De
 
 from __future__ import annotations
 
-from adapt.evaluate import floors, labelled
+from typing import Any
+
+import numpy as np
+
+from adapt.evaluate import floors, labelled, statistics
 from adapt.evaluate.job import Job
 from adapt.evaluate.task import Task, TaskFiles
 
@@ -25,6 +29,11 @@ def run_floors(job: Job) -> None:
     floors.run(job, "pos", ("majority", "crf"))
 
 
+def items(records: list[dict[str, Any]]) -> np.ndarray:
+    """Count (right words, words) of each sentence."""
+    return statistics.tag_parts([r["gold"] for r in records], [r["predicted"] for r in records])
+
+
 SPEC = Task(
     name="pos",
     summary="part-of-speech tags: accuracy over words, read at each word's first piece",
@@ -36,5 +45,7 @@ SPEC = Task(
     run=run,
     floors=run_floors,
     predict=labelled.predict,
+    items=items,
+    score=statistics.ratio,
     inspect=labelled.inspect("pos"),
 )

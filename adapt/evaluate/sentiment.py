@@ -5,7 +5,11 @@ Source: Muhammad et al. 2023, AfriSenti; mean pooling as in Reimers & Gurevych 2
 
 from __future__ import annotations
 
-from adapt.evaluate import floors, labelled
+from typing import Any
+
+import numpy as np
+
+from adapt.evaluate import floors, labelled, statistics
 from adapt.evaluate.job import Job
 from adapt.evaluate.task import Task, TaskFiles
 
@@ -24,6 +28,12 @@ def run_floors(job: Job) -> None:
     floors.run(job, "classes", ("majority", "tfidf", "fasttext"))
 
 
+def items(records: list[dict[str, Any]]) -> np.ndarray:
+    """Mark (true positive, predicted, gold) of each text for each class of the test set."""
+    gold = [r["gold"] for r in records]
+    return statistics.class_parts(gold, [r["predicted"] for r in records], sorted(set(gold)))
+
+
 SPEC = Task(
     name="sentiment",
     summary="sentiment of a text: macro F1 over the classes",
@@ -35,5 +45,7 @@ SPEC = Task(
     run=run,
     floors=run_floors,
     predict=labelled.predict,
+    items=items,
+    score=statistics.macro_f1,
     inspect=labelled.inspect("classes"),
 )

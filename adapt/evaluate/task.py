@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vocab.options import Options
 from vocab.registry import Registry
 
@@ -38,6 +40,9 @@ class Task:
         folder, lines, split into words) -> one mapping a
             line`: applies trained heads to new text; or None.
         inspect: `(files by part) -> sentences`: says what labelled files hold, refusing bad ones; or None.
+        items: `(records of predictions.jsonl) -> (items, k)`: what each test item adds to the sums that `score` reads, for
+            intervals and comparisons; None where predictions are not kept.
+        score: sums of shape (..., k) to the main metric.
         files: the task has labelled files in the configuration.
     """
 
@@ -52,6 +57,8 @@ class Task:
     floors: Callable[[Job], None] | None = None
     predict: Callable[..., Any] | None = None
     inspect: Callable[[dict[str, Path]], list[str]] | None = None
+    items: Callable[[list[dict[str, Any]]], np.ndarray] | None = None
+    score: Callable[[np.ndarray], np.ndarray] | None = None
     files: bool = True
 
 
