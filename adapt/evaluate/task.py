@@ -40,8 +40,8 @@ class Task:
         folder, lines, split into words) -> one mapping a
             line`: applies trained heads to new text; or None.
         inspect: `(files by part) -> sentences`: says what labelled files hold, refusing bad ones; or None.
-        items: `(records of predictions.jsonl) -> (items, k)`: what each test item adds to the sums that `score` reads, for
-            intervals and comparisons; None where predictions are not kept.
+        items: `(records of predictions.jsonl) -> (items, k)`: what each test item adds to the sums that `score` reads,
+            for intervals and comparisons; None where predictions are not kept.
         score: sums of shape (..., k) to the main metric.
         files: the task has labelled files in the configuration.
     """
