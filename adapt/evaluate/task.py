@@ -32,13 +32,16 @@ class Task:
     """One thing that is measured on every arm.
 
     Attributes:
-        name: what users type. summary: one line. paper: where the measure comes from. metric: name of the main metric;
-        `better` says which way is better (`higher` or `lower`). unit: unit of the main metric (`%`, `pseudo-bits per
-        character`). options: options model; a subclass of TaskFiles for labelled tasks. run: measures one arm and
-        writes its folder (adapt/evaluate/job.py says what a Job holds). floors: writes the scores that need no
-        pretrained model, one folder a floor; or None. predict: `(evaluate/<arm>/<task> folder, model folder, tokenizer
-        folder, lines, split into words) -> one mapping a
-            line`: applies trained heads to new text; or None.
+        name: what users type.
+        summary: one line.
+        paper: where the measure comes from.
+        metric: name of the main metric; `better` says which way is better (`higher` or `lower`).
+        unit: unit of the main metric (`%`, `pseudo-bits per character`).
+        options: options model; a subclass of TaskFiles for labelled tasks.
+        run: measures one arm and writes its folder (adapt/evaluate/job.py says what a Job holds).
+        floors: writes the scores that need no pretrained model, one folder a floor; or None.
+        predict: `(evaluate/<arm>/<task> folder, model folder, tokenizer folder, lines, split into words) -> one mapping
+            a line`: applies trained heads to new text; or None.
         inspect: `(files by part) -> sentences`: says what labelled files hold, refusing bad ones; or None.
         items: `(records of predictions.jsonl) -> (items, k)`: what each test item adds to the sums that `score` reads,
             for intervals and comparisons; None where predictions are not kept.
