@@ -63,12 +63,14 @@ def only(weights: csr_matrix, rows: np.ndarray) -> csr_matrix:
 
 
 def basis_rows(basis: csr_matrix, matrix: Any) -> np.ndarray:
-    """`B @ E`, summed in float64 over blocks of source rows: (basis, dim)."""
+    """`B @ E`, its blocks of source rows summed in float64: (basis, dim)."""
     total = np.zeros((basis.shape[0], int(matrix.shape[1])))
     if basis.shape[0]:
         by_column = basis.tocsc()
-        for rows in blocks(basis.shape[1]):
-            total += by_column[:, rows].astype(np.float64) @ take(matrix, rows).astype(np.float64)
+        for rows in blocks(basis.shape[1], 8192):
+            part = by_column[:, rows]
+            if part.nnz:
+                total += part.toarray() @ take(matrix, rows)
     return total
 
 

@@ -277,11 +277,11 @@ def test_sparsemax_by_hand():
     assert data == pytest.approx([0.6, 0.4, 1, 1 / 3, 1 / 3, 1 / 3])
 
 
-@pytest.mark.parametrize("candidates", [1, 2, 5, 64, 1000])
+@pytest.mark.parametrize("fold", [0, 1, 3, 4, 12])
 @pytest.mark.parametrize("scale", [0.01, 0.3, 3])
-def test_sparsemax_is_exact_however_few_are_sorted(candidates, scale):
+def test_sparsemax_is_exact_however_rows_are_folded(fold, scale):
     scores = (scale * np.random.default_rng(1).standard_normal((40, 300))).astype(np.float32)
-    indptr, indices, data = sparsemax(scores, candidates)
+    indptr, indices, data = sparsemax(scores, fold)
     for row in range(len(scores)):
         z = np.sort(scores[row].astype(np.float64))[::-1]
         k = max(j for j in range(1, 301) if 1 + j * z[j - 1] > z[:j].sum())

@@ -74,9 +74,11 @@ def _loose(source: Vocabulary) -> dict[str, int]:
     return {key: index for key, (_, index) in best.items()}
 
 
-def copy_overlap(problem: Problem, match: Match = "exact") -> Mixture:
-    """Return the mixture that copies the overlap among the wanted rows."""
-    targets, sources = overlap(problem.source, problem.target, match)
+def copy_overlap(
+    problem: Problem, match: Match = "exact", pairs: tuple[np.ndarray, np.ndarray] | None = None
+) -> Mixture:
+    """Return the mixture that copies the overlap (or the pairs given) among the wanted rows."""
+    targets, sources = overlap(problem.source, problem.target, match) if pairs is None else pairs
     keep = np.isin(targets, problem.todo())
     targets, sources = targets[keep], sources[keep]
     weights = one_to_one(targets, sources, len(problem.source))

@@ -18,7 +18,7 @@ import numpy as np
 
 from vocab.mixture import Mixture
 from vocab.options import Options
-from vocab.transplant.copy_ import Match, copy_overlap
+from vocab.transplant.copy_ import Match, copy_overlap, overlap
 from vocab.transplant.method import Method, Problem
 from vocab.transplant.sparsemax import sparsemax
 from vocab.vectors.evidence import Evidence
@@ -42,17 +42,16 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
 
     source, target = problem.source, problem.target
     evidence = Evidence.of(problem.vectors, len(target))
-    everywhere = Problem(source, target, {})  # anchors may have been filled by an earlier link of the chain
-    shared = copy_overlap(everywhere, options.match)
-    copied = copy_overlap(problem, options.match)
+    shared, old = overlap(source, target, options.match)
+    copied = copy_overlap(problem, pairs=(shared, old))
     known = evidence.known
-    anchors = np.flatnonzero(shared.filled & known)
+    # All shared tokens serve, those too whose rows an earlier link of the chain has filled.
+    anchors, column = shared[known[shared]], old[known[shared]]
     todo = problem.todo()
-    new = todo[~shared.filled[todo] & known[todo]]
+    new = np.setdiff1d(todo[known[todo]], shared)
     if not len(anchors):
         problem.notes.append("focus needs shared tokens that have a vector and found none: its rows fall back")
         return copied
-    column = shared.weights.indices[shared.weights.indptr[anchors]]
     similarity = evidence.against(anchors)
     lengths, indices, data, best = [], [], [], []
     block = max(_CELLS // len(anchors), 16)

@@ -61,9 +61,8 @@ def fasttext_vectors(
             str(file), model=model, dim=dim, epoch=epochs, minCount=min_count, neg=10, minn=3, maxn=6, ws=5,
             thread=threads, bucket=buckets, verbose=0,
         )  # fmt: skip
-    place = {word: index for index, word in enumerate(trained.get_words(on_unicode_error="replace"))}
-    matrix = trained.get_input_matrix()
+    words = set(trained.get_words(on_unicode_error="replace"))
     for token, text in enumerate(vocabulary.tokens):
-        if text in place and usable[token]:
-            result[token] = matrix[trained.get_subwords(text)[1]].mean(axis=0)
+        if text in words and usable[token]:
+            result[token] = trained.get_word_vector(text)
     return unit(result)

@@ -1,0 +1,271 @@
+"""Time our transplant beside deepfocus (the FOCUS authors' package), in one run, on the same text and tokenizers.
+
+    python benchmarks/transplant.py --source DIR --text FILE [--sizes 8000 16000] [--algorithm bpe] [--no-peer]
+
+deepfocus gets a virtual environment of its own (made once, in the cache folder), which sees this environment's torch,
+transformers and fasttext, so that both sides run on the same libraries; its pieces are pip's. Both get the same
+number of threads. Prints seconds, ratios, rows left random, peak memory, and how near the rows are when both are given the same
+vectors. Where pip cannot install deepfocus, our side is timed alone and that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import site
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+PEER = ("deepfocus==1.0.1", "entmax", "fastdist", "print-on-steroids", "numba", "llvmlite")
+
+
+CLOCKS: dict[str, Callable[[], float]] = {
+    "wall": time.perf_counter,
+    "cpu": lambda: sum(os.times()[:4]),  # children's too; what to look at on a machine that others use
+}
+
+
+def peak() -> float:
+    """Peak memory of this process in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def peer_side(job: dict) -> None:
+    """Run deepfocus (in its own environment) and write seconds, vectors and rows."""
+    import deepfocus.focus as focus
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import AutoTokenizer
+
+    torch.set_num_threads(job["threads"])
+    clock = CLOCKS[job["clock"]]
+    seconds: dict[str, float] = {}
+    kept: dict[str, object] = {}
+
+    def timed(name: str):  # noqa: ANN202
+        original = getattr(focus, name)
+
+        def call(*args: object, **keywords: object) -> object:
+            start = clock()
+            kept[name] = original(*args, **keywords)
+            seconds[name] = clock() - start
+            return kept[name]
+
+        setattr(focus, name, call)
+
+    for name in ("load_target_token_embedding", "get_overlapping_tokens", "focus_additional_token_initialization"):
+        timed(name)
+    old, new = (AutoTokenizer.from_pretrained(job[side]) for side in ("source", "target"))
+    matrix = load_file(job["matrix"])["input"]
+    # Its mixing is compiled by numba at the first call; that is not counted.
+    focus.fastdist.cosine_matrix_to_matrix(np.ones((2, 2), "float32"), np.ones((2, 2), "float32"))
+    start = clock()
+    rows = focus.FOCUS(
+        target_tokenizer=new,
+        source_tokenizer=old,
+        source_embeddings=matrix,
+        target_training_data_path=job["text"],
+        processes=job["threads"],
+        verbosity="silent",
+    )
+    seconds["all"] = clock() - start
+    model = kept["load_target_token_embedding"]
+    tokens = new.convert_ids_to_tokens(list(range(len(new))))
+    vectors = np.zeros((len(new), model.get_dimension()), np.float32)
+    for index, token in enumerate(tokens):
+        if not focus.is_very_rare_token(token, model):
+            vectors[index] = model[token]
+    save_file({"rows": rows.contiguous(), "vectors": torch.from_numpy(vectors)}, job["out"])
+    Path(job["facts"]).write_text(json.dumps({"seconds": seconds, "peak": peak()}))
+
+
+def peer_python(folder: Path) -> Path | None:
+    """Make deepfocus's environment; None where that is not possible."""
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not (folder / "ready").is_file():
+        print(f"making an environment for deepfocus in {folder} ...", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        inside = subprocess.run(
+            [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        (Path(inside) / "zz_host.pth").write_text("\n".join(site.getsitepackages()))
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "-q", "--no-deps", *PEER], capture_output=True, text=True
+        )
+        works = subprocess.run([python, "-c", "import deepfocus"], capture_output=True, text=True)
+        if done.returncode or works.returncode:
+            print(f"deepfocus cannot be installed here: {(done.stderr + works.stderr).strip().splitlines()[-1]}")
+            return None
+        (folder / "ready").write_text("")
+    return python
+
+
+def ours(source: Path, target: Path, text: Path, clock: Callable[[], float]) -> dict[str, float]:
+    """Time our steps, each from what the step before left."""
+    import torch
+
+    import vocab
+    from vocab.transplant import chain
+    from vocab.transplant.copy_ import overlap
+    from vocab.transplant.load import load_model
+    from vocab.transplant.method import METHODS, Problem
+
+    seconds: dict[str, float] = {}
+
+    def timed(name: str, function):  # noqa: ANN001, ANN202
+        start = clock()
+        result = function()
+        seconds[name] = clock() - start
+        return result
+
+    from vocab.tokenizer.load import load_tokenizer
+    from vocab.view import Vocabulary
+
+    tokenizers = [load_tokenizer(source), load_tokenizer(target)]
+    old, new = timed("canonical forms", lambda: [Vocabulary.of(t) for t in tokenizers])
+    model = load_model(source)
+    matrix = model.get_input_embeddings().weight.detach()
+    METHODS["focus"]  # imports done
+    torch.zeros(1)
+    timed("overlap", lambda: overlap(old, new))
+    timed("fasttext", lambda: vocab.token_vectors(new, text, "fasttext", cache=False))
+    evidence = timed("counts+characters", lambda: vocab.token_vectors(new, text))
+    problem = Problem(old, new, {"input": matrix}, evidence)
+    links = chain.parse(None)
+    options = chain.options_of(links, {}, default=True)
+    mixture = timed("rows, default chain", lambda: chain.run(problem, links, options))
+    timed("apply", lambda: mixture.apply(matrix))
+    seconds["random"] = mixture.methods().get("random", 0) / len(new)
+    return seconds
+
+
+def same_vectors(source: Path, target: Path, peer: Path, clock: Callable[[], float]) -> dict[str, float]:
+    """Mix with the peer's vectors: seconds, and cosines to the peer's rows."""
+    from safetensors.numpy import load_file
+
+    from vocab.transplant.load import load_model
+    from vocab.transplant.method import METHODS, Problem
+    from vocab.view import Vocabulary
+
+    theirs = load_file(peer)
+    matrix = load_model(source).get_input_embeddings().weight.detach().numpy()
+    old, new = Vocabulary.of(source), Vocabulary.of(target)
+    focus = METHODS["focus"]
+    start = clock()
+    mixture = focus.rows(Problem(old, new, {}, theirs["vectors"]), focus.options())
+    mixed = mixture.then(METHODS["mean"].rows(Problem(old, new, {}, wanted=~mixture.filled), None)).apply(matrix)
+    seconds = clock() - start
+    known = theirs["vectors"].any(axis=1)
+    both = mixture.filled & (known | mixture.copied)
+    dot = np.sum(mixed * theirs["rows"], axis=1)
+    cosine = dot / np.maximum(np.linalg.norm(mixed, axis=1) * np.linalg.norm(theirs["rows"], axis=1), 1e-12)
+    # The bare product: similarities of every mixed token to every anchor, and nothing else.
+    anchors, rows = np.flatnonzero(mixture.copied & known), np.flatnonzero(mixture.filled & ~mixture.copied)
+    start = clock()
+    for i in range(0, len(rows), 1024):
+        theirs["vectors"][rows[i : i + 1024]] @ theirs["vectors"][anchors].T
+    bare = clock() - start
+    return {
+        "seconds": seconds,
+        "bare": bare,
+        "mixed": len(rows),
+        "near": float(np.mean(cosine[both] >= 0.9999)),
+        "lowest": float(cosine[both].min()),
+        "theirs_random": float(np.mean(~known & ~mixture.copied)),
+    }
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path, required=True, help="folder of the source model")
+    parser.add_argument("--text", type=Path, required=True, help="text in the language, .txt")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8000, 16000])
+    parser.add_argument("--algorithm", default="bpe")
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--peer-environment", type=Path, default=Path.home() / ".cache" / "lexigraft" / "deepfocus")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    import torch
+    from safetensors.torch import save_file
+
+    import vocab
+    from vocab.transplant.load import load_model
+
+    torch.set_num_threads(arguments.threads)
+    python = None if arguments.no_peer else peer_python(arguments.peer_environment)
+    clock = CLOCKS[arguments.clock]
+    print(
+        f"device: cpu, {arguments.threads} thread(s), {arguments.clock} seconds; text {arguments.text.stat().st_size / 1e6:.1f} MB"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_file({"input": load_model(arguments.source).get_input_embeddings().weight.detach()}, folder / "matrix")
+        for size in arguments.sizes:
+            target = folder / f"tokenizer-{size}"
+            vocab.train_tokenizer(
+                arguments.text, like=arguments.source, algorithm=arguments.algorithm, vocab_size=size
+            ).save_pretrained(target)
+            print(f"\n{size:,} tokens ({arguments.algorithm})", flush=True)
+            own = ours(arguments.source, target, arguments.text, clock)
+            if python is None:
+                for step in own:
+                    print(f"  {step:24s} {own[step]:8.2f}")
+                continue
+            job = {
+                "source": str(arguments.source), "target": str(target), "text": str(arguments.text.resolve()),
+                "matrix": str(folder / "matrix"), "out": str(folder / "rows"), "facts": str(folder / "facts.json"),
+                "threads": arguments.threads, "clock": arguments.clock,
+            }  # fmt: skip
+            environment = {
+                **os.environ, "XDG_CACHE_HOME": str(folder / f"cache-{size}"), "HF_HUB_OFFLINE": "1",
+                "HF_DATASETS_CACHE": str(folder / f"datasets-{size}"), "TQDM_DISABLE": "1",
+            }  # fmt: skip
+            subprocess.run(
+                [python, __file__, "--job", json.dumps(job), "--source", ".", "--text", "."],
+                env=environment,
+                check=True,
+            )
+            facts = json.loads((folder / "facts.json").read_text())
+            mixed = same_vectors(arguments.source, target, folder / "rows", clock)
+            report(own, facts, mixed)
+
+
+def report(own: dict[str, float], facts: dict, mixed: dict[str, float]) -> None:
+    """Print one size's table."""
+    theirs = facts["seconds"]
+    forms = own["canonical forms"] + own["overlap"]
+    whole = own["counts+characters"] + forms + own["rows, default chain"] + own["apply"]
+    lines = [
+        ("vectors: fastText", theirs["load_target_token_embedding"], own["fasttext"]),
+        ("vectors: counts+characters", theirs["load_target_token_embedding"], own["counts+characters"]),
+        ("canonical forms, overlap", theirs["get_overlapping_tokens"], forms),
+        ("FOCUS proper, same vectors", theirs["focus_additional_token_initialization"], mixed["seconds"]),
+        ("all (loading left out)", theirs["all"], whole),
+    ]
+    print(f"  {'seconds':28s} {'deepfocus':>10s} {'ours':>8s} {'ratio':>7s}")
+    for name, peer, mine in lines:
+        print(f"  {name:28s} {peer:10.2f} {mine:8.2f} {peer / mine:6.1f}x")
+    times = mixed["seconds"] / max(mixed["bare"], 1e-9)
+    print(f"  bare matrix product {mixed['bare']:.2f} s; FOCUS proper, rows applied, is {times:.1f} times that")
+    print(f"  rows random: deepfocus {100 * mixed['theirs_random']:.1f} %, ours {100 * own['random']:.1f} %")
+    print(f"  same vectors: {100 * mixed['near']:.2f} % of rows at cosine >= 0.9999, lowest {mixed['lowest']:.4f}")
+    print(f"  peak memory: deepfocus {facts['peak']:.1f} GB, this process {peak():.1f} GB", flush=True)
+
+
+if __name__ == "__main__":
+    if "--job" in sys.argv:
+        peer_side(json.loads(sys.argv[sys.argv.index("--job") + 1]))
+    else:
+        main()
