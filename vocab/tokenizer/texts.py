@@ -18,12 +18,14 @@ class Lines:
     Args:
         texts: a file, several files, or a re-iterable of lines. A list of strings that all name files is taken as
             files, any other as lines. `.gz` files are unpacked while reading.
+        blank: give blank lines too, for texts that belong together line by line.
 
     Raises:
         InputError: a one-shot iterator, no text at all, or a file that is missing.
     """
 
-    def __init__(self, texts: Any) -> None:
+    def __init__(self, texts: Any, *, blank: bool = False) -> None:
+        self.blank = blank
         self.files: list[Path] = []
         self.lines: Iterable[str] = ()
         if isinstance(texts, str | Path):
@@ -45,13 +47,16 @@ class Lines:
                 raise InputError("there is no such text file", file=file)
 
     def __iter__(self) -> Iterator[str]:
-        """Give the lines, without line ends, byte order mark and blank ones."""
+        """Give the lines, without line ends and byte order mark."""
         for file in self.files:
-            yield from _read(file)
+            yield from _read(file, self.blank)
         for number, line in enumerate(self.lines, 1):
             if not isinstance(line, str):
                 raise InputError("a line is no text", line=number, found=type(line).__name__, expected="str")
-            yield from (part for part in line.removeprefix(_BOM).splitlines() if part.strip())
+            if self.blank:
+                yield line
+            else:
+                yield from (part for part in line.removeprefix(_BOM).splitlines() if part.strip())
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.files)) or "the given lines"
@@ -66,7 +71,7 @@ def _names_file(text: object) -> bool:
         return False
 
 
-def _read(file: Path) -> Iterator[str]:
+def _read(file: Path, blank: bool) -> Iterator[str]:
     stream: IO[bytes]
     with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:  # type: ignore[assignment]
         for number, raw in enumerate(stream, 1):
@@ -81,5 +86,5 @@ def _read(file: Path) -> Iterator[str]:
                     expected="UTF-8 (convert it with `iconv -f latin1 -t utf-8`, if that is what it is)",
                 ) from None
             line = (line.removeprefix(_BOM) if number == 1 else line).rstrip("\r\n")
-            if line.strip():
+            if blank or line.strip():
                 yield line

@@ -1,0 +1,20 @@
+"""Characters of the text for each token, spaces included."""
+
+from __future__ import annotations
+
+from vocab.compare.metric import Measured, Metric, Ratio
+
+
+def measure(measured: Measured) -> Ratio:
+    """Divide all characters by all tokens."""
+    return Ratio(measured.characters, measured.tokens)
+
+
+SPEC = Metric(
+    name="characters_per_token",
+    summary="code points of the text, spaces included / tokens",
+    unit="characters per token",
+    better="higher",
+    paper="",
+    measure=measure,
+)

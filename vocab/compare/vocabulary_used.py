@@ -1,0 +1,25 @@
+"""Share of the vocabulary that the text uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vocab.compare.metric import Measured, Metric, Resampled
+from vocab.view import Kind
+
+
+def measure(measured: Measured) -> Resampled:
+    """Divide the pieces that occur by all pieces. No interval: a resampled text always shows fewer."""
+    pieces = measured.view.kind <= Kind.BYTE
+    used = np.bincount(measured.ids, minlength=len(measured.view)) > 0
+    return Resampled(float((used & pieces).sum() / max(int(pieces.sum()), 1)))
+
+
+SPEC = Metric(
+    name="vocabulary_used",
+    summary="different pieces in the text / pieces in the vocabulary, specials left out; grows with the text",
+    unit="share of pieces",
+    better="higher",
+    paper="",
+    measure=measure,
+)
