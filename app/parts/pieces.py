@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
-from vocab.view import Kind, Vocabulary
+from vocab.view import SPACE, Kind, Vocabulary
 
 _COLOURS = 6
 
@@ -45,8 +46,12 @@ class Cut:
 
     @property
     def per_token(self) -> float:
-        """Characters of the words, spaces left out, per token."""
-        return sum(map(len, self.text.split())) / self.tokens if self.tokens else 0.0
+        """Characters per token, spaces included, as `vocab.compare` counts them."""
+        return sum(map(len, self.text.splitlines())) / self.tokens if self.tokens else 0.0
+
+    @cached_property
+    def _whole(self) -> list[str]:
+        return self.text.split()
 
     def _is_unknown(self, index: int) -> bool:
         return index == self.view.roles.get("unk", -1)
@@ -54,20 +59,23 @@ class Cut:
     def text_html(self) -> str:
         """Draw the whole text; below each word its number of tokens."""
         colour, shown = 0, []
-        for word in self.words:
-            shown.append(self._word(word, colour))
+        for number, word in enumerate(self.words):
+            shown.append(self._word(number, colour))
             colour += len(word)
         return f'<div class="lx-text">{" ".join(shown)}</div>'
 
     def word_html(self, number: int) -> str:
         """Draw one word."""
-        return self._word(self.words[number], 0)
+        return self._word(number, 0)
 
-    def _word(self, word: Sequence[tuple[str, int, Any]], colour: int) -> str:
+    def _word(self, number: int, colour: int) -> str:
+        word, whole = self.words[number], self._whole[number]
         pieces = "".join(self._piece(*piece, colour + n) for n, piece in enumerate(word))
+        if not word:
+            pieces = f'<span class="lx-p lx-unk" title="dropped by the tokenizer">{escape(whole)}</span>'
         many = " lx-many" if len(word) > 2 else ""
         count = f'<span class="lx-n{many}">{len(word)}</span>'
-        return f'<span class="lx-word"><span class="lx-pieces">{pieces}</span>{count}</span>'
+        return f'<span class="lx-word" title="{escape(whole)}"><span class="lx-pieces">{pieces}</span>{count}</span>'
 
     def _piece(self, text: str, index: int, kind: Any, colour: int) -> str:
         style, label = f"lx-c{colour % _COLOURS}", f"token {index}"
@@ -77,7 +85,8 @@ class Cut:
             style, label = "lx-byte", f"byte token {index}"
         elif kind == Kind.SPECIAL:
             style = "lx-special"
-        return f'<span class="lx-p {style}" title="{escape(label)}">{escape(text)}</span>'
+        bare = text[1:] if text.startswith(SPACE) and len(text) > 1 else text  # words stand apart already
+        return f'<span class="lx-p {style}" title="{escape(label)}">{escape(bare)}</span>'
 
 
 def remarks(cut: Cut) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -15,20 +16,25 @@ _MARK = {"ahead": "▲", "behind": "▼", "not distinguishable": "≈"}
 
 
 def table_html(table: dict[str, Any]) -> str:
-    """Draw the table of arms and tasks, best cells marked; every text escaped."""
+    """Draw the table of arms and tasks (`report/table.json`), best cells marked; every text escaped."""
     columns = [str(c) for c in table.get("columns", [])]
-    units: Any = table.get("units")
-    units = units if isinstance(units, dict) else {}
-    head = "".join(f"<th>{escape(c)}{_small(units.get(c))}</th>" for c in columns)
+    titles, units = _names(table.get("titles")), _names(table.get("units"))
+    head = "".join(f"<th>{escape(titles.get(c, c))}{_small(units.get(c))}</th>" for c in columns)
     rows = []
     for row in table.get("rows", []):
-        cells = row.get("cells", {})
+        cells, arm = row.get("cells", {}), str(row.get("arm", ""))
         inside = "".join(_cell(cells.get(column)) for column in columns)
-        rows.append(f"<tr><th scope='row'>{escape(str(row.get('label') or row.get('arm', '')))}</th>{inside}</tr>")
+        label = f"{escape(str(row.get('label') or arm))}{_small(row.get('what'))}"
+        style = ' class="lx-floor"' if arm.startswith("floor-") else ""
+        rows.append(f"<tr{style}><th scope='row'>{label}</th>{inside}</tr>")
     return (
         f'<div class="lx-scroll"><table class="lx-table"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _names(value: Any) -> dict[str, str]:
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
 def _small(text: Any) -> str:
@@ -38,19 +44,20 @@ def _small(text: Any) -> str:
 def _cell(cell: Any) -> str:
     if not isinstance(cell, dict):
         return '<td class="lx-none">–</td>'
-    note = _small(cell.get("note"))
+    text, note = str(cell.get("text") or "–"), _small(cell.get("note"))
     if cell.get("mean") is None:
-        return f'<td class="lx-none">{escape(str(cell.get("text") or "–"))}{note}</td>'
-    mean, low, high = cell["mean"], cell.get("low"), cell.get("high")
-    digits = 3 if abs(mean) < 10 else 1
-    best = '<span class="lx-best">best</span>' if cell.get("best") else ""
-    value = f"<b>{mean:.{digits}f}</b>{best}"
-    if low is not None and high is not None and (low, high) != (mean, mean):
-        value += f'<span class="lx-interval">{low:.{digits}f} – {high:.{digits}f}</span>'
+        return f'<td class="lx-none">{escape(text)}{note}</td>'
+    value, _, bounds = text.partition(" ")
+    interval = f'<span class="lx-interval">{escape(bounds)}</span>' if bounds else ""
     seeds = cell.get("seeds")
-    count = seeds if isinstance(seeds, int) else len(seeds) if isinstance(seeds, list) else 0
+    count = len(seeds) if isinstance(seeds, list) else seeds if isinstance(seeds, int) else 0
     said = _small(f"{count} seed{'s' * (count > 1)}") if count else ""
-    return f'<td class="{"lx-is-best" if cell.get("best") else ""}">{value}{said}{note}</td>'
+    mark, style = "", ""
+    if cell.get("best"):
+        mark, style = '<span class="lx-best">best</span>', ' class="lx-is-best"'
+    elif cell.get("tied"):
+        mark = '<span class="lx-tied" title="not distinguishable from the best">≈ best</span>'
+    return f"<td{style}><b>{escape(value)}</b>{mark}{interval}{said}{note}</td>"
 
 
 def show(run: RunFolder) -> None:
@@ -67,15 +74,23 @@ def show(run: RunFolder) -> None:
     with curves:
         draw_curves(run)
     with pictures:
-        found = run.files("report/*.png")
+        found = _pictures(run)
         if not found:
             st.info("The report of this run has no pictures.")
-        for picture in found:
-            st.image(picture.read_bytes(), caption=plain(picture.stem.replace("_", " ").replace("-", " ")))
+        for name, picture in found.items():
+            st.image(picture.read_bytes(), caption=plain(name.replace("_", " ")), alt=name.replace("_", " "))
     with card:
         _card(run)
     with files:
         _files(run)
+
+
+def _pictures(run: RunFolder) -> dict[str, Path]:
+    """Return the report's pictures by name, drawn for a light or a dark page as this one is."""
+    found = {path.name.split(".")[0]: path for path in run.files("report/*.png") if ".dark." not in path.name}
+    if st.context.theme.type == "dark":
+        found |= {path.name.split(".")[0]: path for path in run.files("report/*.dark.png")}
+    return found
 
 
 def _results(table: dict[str, Any]) -> None:
@@ -84,6 +99,9 @@ def _results(table: dict[str, Any]) -> None:
         cells = "".join(_gain(g) for g in gains)
         st.html(f'<div class="lx-gains">{cells}</div>')
     st.html(table_html(table))
+    st.html(
+        '<p class="lx-legend">In brackets: 95 % interval over seeds and test items. ≈: not to be told from the best.</p>'
+    )
     verdicts = [v for v in table.get("verdicts", []) if isinstance(v, dict)]
     if verdicts:
         st.subheader("Who is ahead", anchor=False)
@@ -109,9 +127,9 @@ def _gain(gain: dict[str, Any]) -> str:
 def _number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return escape(str(value if value is not None else "–"))
-    if isinstance(value, int) or abs(value) >= 1000:
+    if abs(value) >= 1000 or float(value).is_integer():
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def draw_curves(run: RunFolder) -> None:

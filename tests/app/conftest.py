@@ -27,12 +27,16 @@ def png() -> bytes:
 
 
 def table() -> dict:
-    cell = {"mean": 71.25, "low": 69.5, "high": 73.0, "seeds": 3, "text": "71.2", "note": "", "best": False}
+    cell = {"mean": 71.25, "low": 69.5, "high": 73.0, "seeds": [0, 1, 2], "text": "71.2 [69.5, 73.0]", "note": ""}
+    best = {**cell, "mean": 80.0, "text": "80.0 [78.1, 81.9]", "best": True}
+    bits = {**cell, "mean": 2.5, "low": 2.4, "high": 2.6, "text": "2.500 [2.400, 2.600]", "seeds": [0], "tied": True}
     return {
         "columns": ["lm", "pos"],
+        "titles": {"lm": "Language model", "pos": "POS"},
+        "units": {"lm": "pseudo-bits per character", "pos": "%"},
         "rows": [
             {"arm": "source", "cells": {"lm": {"mean": None, "text": "no head", "note": ""}, "pos": cell}},
-            {"arm": "adapted", "cells": {"lm": {**cell, "mean": 2.5}, "pos": {**cell, "mean": 80.0, "best": True}}},
+            {"arm": "adapted", "label": "adapted", "what": "new vocabulary", "cells": {"lm": bits, "pos": best}},
             {"arm": NASTY, "cells": {"pos": {**cell, "note": NASTY}}},
         ],
         "verdicts": [

@@ -122,6 +122,11 @@ def enter(page, key: str, value: str) -> None:
     settle(page)
 
 
+def stop(page) -> None:
+    page.locator(".st-key-stop button").click()
+    page.locator(".st-key-stop_yes button").click()
+
+
 def test_compare(page, server, tiny_source):
     from urllib.parse import urlencode
 
@@ -220,12 +225,11 @@ def test_run_from_the_form_to_its_end(page, server, folder, tiny_source, languag
     (made,) = set(folder.iterdir()) - before
     pid = json.loads((made / "run.json").read_text())["pid"]
     assert psutil.pid_exists(pid)
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Let it run").click()  # asked first
-    settle(page)
+    page.locator(".st-key-stop button").click()
+    page.locator(".st-key-stop_no button").click()  # asked first
+    page.get_by_role("dialog").wait_for(state="hidden")
     assert psutil.pid_exists(pid)
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Stop the run").click()
+    stop(page)
     page.locator(".lx-badge", has_text="stopped").wait_for()
     assert RunFolder(made).status == "stopped"
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -233,8 +237,7 @@ def test_run_from_the_form_to_its_end(page, server, folder, tiny_source, languag
     page.get_by_role("button", name="Resume").click()
     page.locator(".lx-running", has_text="Pretrain").locator(".lx-bar").wait_for()
     assert json.loads((made / "run.json").read_text())["pid"] != pid
-    page.get_by_role("button", name="Stop").click()
-    page.get_by_role("button", name="Stop the run").click()
+    stop(page)
     page.locator(".lx-badge", has_text="stopped").wait_for()
 
 

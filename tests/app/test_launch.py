@@ -20,7 +20,8 @@ from .conftest import write_run
 STUBBORN = """
 import signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); input()"])
+code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); input()"
+child = subprocess.Popen([sys.executable, "-c", code])
 print(child.pid, flush=True)
 child.wait()
 """

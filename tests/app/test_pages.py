@@ -39,7 +39,7 @@ def test_finished_run(app, runs):
     test = app("views/runs.py", run="nya-a")
     assert sound(test) and not test.error
     page = drawn(test)
-    assert "80.0" in page and "lx-is-best" in page and "69.5 – 73.0" in page
+    assert "<b>80.0</b>" in page and "lx-is-best" in page and "[69.5, 73.0]" in page and "≈ best" in page
     assert "POS: adapted is ahead" in page
     assert [tab.label for tab in test.tabs] == ["Results", "Curves", "Pictures", "Model card", "Files and settings"]
     assert {b.label for b in test.download_button} == {"Report (HTML)", "Scores (CSV)", "Model card", "Settings (YAML)"}
