@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,8 +162,7 @@ def _with_interval(measured: Measured, result: Ratio | Resampled, seed: int) -> 
     lines = len(measured.words) if isinstance(result, Resampled) else len(result.below)
     blocks = min(lines, _BLOCKS)
     edges = np.linspace(0, lines, blocks, endpoint=False).astype(np.int64)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=_DRAWS).astype(np.float64)
+    weights = _weights(blocks, seed)
     if isinstance(result, Ratio):
         value = float(_divide(np.array([result.above.sum()]), np.array([result.below.sum()]))[0])
         above, below = (np.add.reduceat(part.astype(np.float64), edges) for part in (result.above, result.below))
@@ -177,3 +177,12 @@ def _with_interval(measured: Measured, result: Ratio | Resampled, seed: int) -> 
 
 def _divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(len(below), np.nan), where=below != 0)
+
+
+@lru_cache(maxsize=4)
+def _weights(blocks: int, seed: int) -> np.ndarray:
+    """Draw how often each block stands in each resampled text: (draws, blocks); the same for all that is compared."""
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=_DRAWS).astype(np.float64)
+    weights.setflags(write=False)
+    return weights

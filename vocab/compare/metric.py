@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -46,6 +47,24 @@ class Measured:
     def tokens(self) -> np.ndarray:
         """Tokens of each line, int64 (lines,)."""
         return np.diff(self.starts)
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """The different ids that occur, int64, sorted."""
+        return np.flatnonzero(np.bincount(self.ids, minlength=len(self.view)))
+
+    def where(self, holds: Callable[[int], bool]) -> np.ndarray:
+        """Mark the ids that occur and have a property.
+
+        Args:
+            holds: says it of one id.
+
+        Returns:
+            bool (ids of the vocabulary,).
+        """
+        chosen = np.zeros(len(self.view), dtype=bool)
+        chosen[[index for index in self.used.tolist() if holds(index)]] = True
+        return chosen
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
         """Count the tokens of a choice in each line.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-import numpy as np
-
 from vocab.compare.metric import Measured, Metric, Ratio
 from vocab.view import SPACE, Kind
 
@@ -13,9 +11,13 @@ from vocab.view import SPACE, Kind
 def measure(measured: Measured) -> Ratio:
     """Divide the tokens of one character by all tokens; punctuation, which stands alone anyhow, is left out."""
     view = measured.view
-    bare = [form.removeprefix(SPACE) for form in view.forms]
-    single = [not text or (len(text) == 1 and unicodedata.category(text)[0] in "LMN") for text in bare]
-    return Ratio(measured.count(np.array(single, dtype=bool) & (view.kind == Kind.PIECE)), measured.tokens)
+
+    def single(index: int) -> bool:
+        bare = view.forms[index].removeprefix(SPACE)
+        letter = not bare or (len(bare) == 1 and unicodedata.category(bare)[0] in "LMN")
+        return letter and view.kind[index] == Kind.PIECE
+
+    return Ratio(measured.count(measured.where(single)), measured.tokens)
 
 
 SPEC = Metric(
