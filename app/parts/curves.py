@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from app.parts.folders import RunFolder
+from app.parts.lines import Lines
 
 if TYPE_CHECKING:
     import altair as alt
@@ -25,38 +25,46 @@ def logs(run: RunFolder) -> dict[str, Path]:
     return found
 
 
-def read_log(path: Path) -> pd.DataFrame:
-    """Read the losses of one arm.
+class Curve:
+    """The losses of one arm; `read` takes in what was logged since the last call.
 
-    Returns:
-        Columns `step`, `seconds` (NaN where not logged), `loss` (nats a predicted token) and `what` (training or
-        held-out), one row a point.
+    Args:
+        path: the arm's `log.jsonl`.
     """
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry: Any = json.loads(line)
-        except ValueError:  # the last line, while it is being written
-            continue
-        if not isinstance(entry, dict) or "step" not in entry:
-            continue
-        for key, value in entry.items():
-            if "loss" in key and isinstance(value, int | float):
-                what = _HELD if "held" in key or "eval" in key else _TRAIN
-                rows.append({"step": entry["step"], "seconds": entry.get("seconds"), "loss": value, "what": what})
-    frame = pd.DataFrame(rows, columns=["step", "seconds", "loss", "what"])
-    # A run that went on from a checkpoint logs the steps after it twice: the last entry counts.
-    return frame.drop_duplicates(["step", "what"], keep="last").sort_values(["what", "step"])
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines = Lines()
+        self._rows: dict[tuple[str, float], float] = {}
+
+    def read(self) -> pd.DataFrame:
+        """Return all points.
+
+        Returns:
+            Columns `what` (training or held-out), `step`, and `loss` (nats a predicted token), one row a point. A run
+            that went on from a checkpoint logs the steps after it twice: the last entry counts.
+        """
+        lines, whole = self._lines.read(self.path)
+        if whole:
+            self._rows.clear()
+        for entry in lines:
+            step = entry.get("step")
+            for key, value in entry.items():
+                if "loss" in key and isinstance(step, int | float) and isinstance(value, int | float):
+                    self._rows[_HELD if "held" in key else _TRAIN, float(step)] = float(value)
+        frame = pd.DataFrame([(*key, loss) for key, loss in self._rows.items()], columns=["what", "step", "loss"])
+        return frame.sort_values(["what", "step"])
 
 
-def chart(frame: pd.DataFrame, title: str) -> alt.LayerChart | alt.FacetChart:
+def chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
     """Draw loss over steps: training thin, held-out with points."""
     import altair as alt
 
     train = frame[frame["what"] == _TRAIN]
     train = train.iloc[:: max(1, len(train) // _MOST)]
     held = frame[frame["what"] == _HELD]
-    colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=[_TRAIN, _HELD]), legend=alt.Legend(orient="top"))
+    legend = alt.Legend(orient="top") if len(held) else None
+    colour = alt.Color("what:N", title=None, scale=alt.Scale(domain=[_TRAIN, _HELD]), legend=legend)
     tip = [alt.Tooltip("step:Q", format=","), alt.Tooltip("loss:Q", format=".4f"), alt.Tooltip("what:N", title="on")]
     x = alt.X("step:Q", title="step", axis=alt.Axis(format="~s", tickCount=6))
     y = alt.Y("loss:Q", title="nats per predicted token", scale=alt.Scale(zero=False))
@@ -66,4 +74,4 @@ def chart(frame: pd.DataFrame, title: str) -> alt.LayerChart | alt.FacetChart:
         .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=36))
         .encode(x=x, y=y, color=colour, tooltip=tip),
     ]
-    return alt.layer(*layers).properties(title=title, height=240)
+    return alt.layer(*layers).properties(height=300)

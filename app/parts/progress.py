@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
@@ -10,6 +9,7 @@ from typing import Any
 
 from adapt.events import clock
 from app.parts.folders import ACTIVE, RunFolder
+from app.parts.lines import Lines
 
 _WORDS = {
     "corpus": "Prepare the text",
@@ -72,32 +72,21 @@ class Log:
 
     def __init__(self, run: RunFolder) -> None:
         self.path = run.path
+        self._lines = Lines()
         self._start()
 
     def _start(self) -> None:
         self.stages: dict[str, Stage] = {}
         self.notices: list[str] = []
-        self._offset, self._rest = 0, b""
 
     def read(self) -> Log:
         """Take in new lines; a file that became shorter is read from its beginning."""
         path = RunFolder(self.path).file("events.jsonl")
-        if path is None:
-            return self
-        if path.stat().st_size < self._offset:
+        events, whole = self._lines.read(path) if path is not None else ([], False)
+        if whole:
             self._start()
-        with path.open("rb") as handle:
-            handle.seek(self._offset)
-            data = self._rest + handle.read()
-            self._offset = handle.tell()
-        *lines, self._rest = data.split(b"\n")
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                self._take(event)
+        for event in events:
+            self._take(event)
         return self
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -156,7 +145,7 @@ def _row(stage: Stage, active: bool) -> str:
 def _facts(facts: dict[str, Any]) -> str:
     shown = []
     for key, value in list(facts.items())[:8]:
-        if isinstance(value, bool) or value is None or isinstance(value, dict | list):
+        if key == "seconds_left" or isinstance(value, bool | dict | list) or value is None:
             continue
         text = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
         shown.append(f"{escape(str(key).replace('_', ' '))} <b>{escape(text)}</b>")

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.parts.curves import chart, logs, read_log
+from app.parts.curves import Curve, chart, logs
 from app.parts.folders import RunFolder, read_json
 from app.parts.guard import plain
 
@@ -99,9 +99,8 @@ def _results(table: dict[str, Any]) -> None:
         cells = "".join(_gain(g) for g in gains)
         st.html(f'<div class="lx-gains">{cells}</div>')
     st.html(table_html(table))
-    st.html(
-        '<p class="lx-legend">In brackets: 95 % interval over seeds and test items. ≈: not to be told from the best.</p>'
-    )
+    legend = "In brackets: 95 % interval over seeds and test items. ≈: not to be told from the best."
+    st.html(f'<p class="lx-legend">{legend}</p>')
     verdicts = [v for v in table.get("verdicts", []) if isinstance(v, dict)]
     if verdicts:
         st.subheader("Who is ahead", anchor=False)
@@ -134,13 +133,15 @@ def _number(value: Any) -> str:
 
 def draw_curves(run: RunFolder) -> None:
     """Draw one chart an arm, beside each other where there is room."""
-    found = {arm: read_log(path) for arm, path in logs(run).items()}
+    kept: dict[str, Curve] = st.session_state.setdefault("curves", {})
+    found = {arm: kept.setdefault(str(path), Curve(path)).read() for arm, path in logs(run).items()}
     found = {arm: frame for arm, frame in found.items() if len(frame)}
     if not found:
         st.info("No arm of this run has been trained.")
         return
     for column, (arm, frame) in zip(st.columns(len(found)), found.items(), strict=True):
-        column.altair_chart(chart(frame, arm), width="stretch")
+        column.subheader(plain(arm), anchor=False)
+        column.altair_chart(chart(frame), width="stretch", key=f"curve:{arm}")
     st.caption("Arms with different vocabularies predict different tokens: compare shapes, not heights.")
 
 

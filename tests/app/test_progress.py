@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from app.parts.curves import logs, read_log
+from app.parts.curves import Curve, logs
 from app.parts.folders import RunFolder
 from app.parts.progress import Log, stage_title
 
@@ -94,7 +94,14 @@ def test_curves_of_finished_and_of_running_arms(runs):
     path = logs(run)["adapted"]
     with path.open("a") as handle:  # resumed from step 50: later lines count
         handle.write('{"step": 51, "loss": 1.5}\n{"step": 52, "lo')
-    frame = read_log(path)
+    curve = Curve(path)
+    frame = curve.read()
     train = frame[frame["what"] == "training"].set_index("step")["loss"]
     assert train[51] == 1.5 and train.index.is_unique and len(train) == 59
     assert len(frame[frame["what"] == "held-out"]) == 6
+    with path.open("a") as handle:
+        handle.write('ss": 9}\n{"step": 53, "loss": 1.25}\n')
+    again = curve.read()
+    assert list(again[again["what"] == "training"].query("step > 51")["loss"])[:2] == [9.0, 1.25]
+    path.write_text('{"step": 1, "loss": 7}\n')  # written anew
+    assert curve.read().to_dict("records") == [{"what": "training", "step": 1.0, "loss": 7.0}]
