@@ -25,6 +25,8 @@ class TaskFiles(Options):
     """Examples for choices made while training; without it a tenth of `train` is set aside."""
     test: Path
     """Examples the scores are measured on; never trained on."""
+    about: str = ""
+    """Where the labels come from, in a few words (`silver: projected from English`); the report says it."""
 
 
 @dataclass(frozen=True)
