@@ -10,6 +10,8 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,9 +60,9 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
     from safetensors.torch import save_file
 
     name = f"step-{checkpoint.state['step']:08d}"
+    root.mkdir(parents=True, exist_ok=True)
     partial, final = root / f".partial-{name}", root / name
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_or_nothing(partial, _bytes(checkpoint)):
         partial.mkdir(parents=True)
         sums = {}
         for file, tensors in zip(FILES, (checkpoint.weights, checkpoint.optimizer), strict=True):
@@ -76,20 +78,36 @@ def save(root: Path, checkpoint: Checkpoint) -> Path:
         shutil.rmtree(final, ignore_errors=True)  # a damaged one of the same step
         partial.rename(final)
         sync(root)
+    for old in listed(root)[:-KEEP]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+@contextmanager
+def whole_or_nothing(partial: Path, size: int) -> Iterator[None]:
+    """Clear a temporary folder before it is written, and away again when writing fails.
+
+    Args:
+        partial: the temporary folder, renamed inside the block when all is well.
+        size: bytes it is going to take.
+
+    Raises:
+        InputError: the system does not let it be written; says how much room there is and how much is needed.
+    """
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield
     except Exception as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
             raise
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error)
         raise InputError(
-            "the disk is full" if full else f"cannot write a checkpoint: {error}",
-            file=root,
-            found=f"{shutil.disk_usage(root if root.exists() else root.parent).free / 1e6:.0f} MB free",
-            expected=f"{_bytes(checkpoint) / 1e6:.0f} MB; what was saved before is untouched",
+            "the disk is full" if full else f"cannot write here: {error}",
+            file=partial.parent,
+            found=f"{shutil.disk_usage(partial.parent).free / 1e6:.0f} MB free",
+            expected=f"{size / 1e6:.0f} MB; what was saved before is untouched",
         ) from None
-    for old in listed(root)[:-KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
-    return final
 
 
 def listed(root: Path) -> list[Path]:
@@ -115,6 +133,7 @@ def load_last(root: Path) -> tuple[Checkpoint | None, list[str]]:
         problem = damage(folder)
         if problem is None:
             state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            state = {key: value for key, value in state.items() if key not in ("own", "sha256")}
             weights, optimizer = (load_file(folder / file) for file in FILES)
             return Checkpoint(weights, optimizer, state, folder), notices
         notices.append(f"checkpoint {folder.name} is damaged ({problem}); taking the one before")

@@ -9,12 +9,14 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adapt.files import digest, digest_of, write_json
+from corpora.text import read_lines
 from lexigraft import InputError
 
 PORTION = 2000  # lines tokenised at a time
@@ -145,7 +147,7 @@ def tokenise(
     """Tokenise a text file once; the result is used again while text and tokenizer stay the same.
 
     Args:
-        text: UTF-8, one line a sentence or paragraph; empty lines are skipped.
+        text: UTF-8 (or gzip of it), one line a sentence or paragraph; empty lines are skipped.
         tokenizer: a fast tokenizer of transformers.
         folder: where the token files go.
         max_lines: stop after so many lines (for measurements).
@@ -202,28 +204,8 @@ def tokenise(
 
 def _portions(text: Path, max_lines: int | None) -> Iterator[list[str]]:
     """Lines that are not empty, some thousand at a time."""
-    portion: list[str] = []
-    left = max_lines
-    with text.open("rb") as handle:
-        for number, raw in enumerate(handle, 1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    "not UTF-8",
-                    file=text,
-                    line=number,
-                    found=f"byte 0x{raw[error.start]:02x} at column {error.start + 1}",
-                ) from None
-            if line:
-                portion.append(line)
-                left = left - 1 if left is not None else None
-            if len(portion) == PORTION or left == 0:
-                yield portion
-                portion = []
-                if left == 0:
-                    return
-    if portion:
+    lines = islice(read_lines(text), max_lines)
+    while portion := list(islice(lines, PORTION)):
         yield portion
 
 

@@ -24,7 +24,7 @@ from adapt.files import digest, digest_of, move_into_place, read_json, write_jso
 from adapt.pretrain import checkpoint as saved
 from adapt.pretrain.data import Stream, tokenise
 from adapt.pretrain.measure import measure
-from adapt.pretrain.model import save_plain, set_dropout
+from adapt.pretrain.model import save_plain
 from adapt.pretrain.objectives.objective import Batch
 from adapt.pretrain.step import Setup, heldout_loss, set_up, train_step
 from lexigraft import InputError
@@ -111,15 +111,14 @@ def pretrain(
         say(state["step"], steps, {"notice": notice})
     _loop(setup, state, watched, folder, say)
 
-    partial = folder / ".partial-model"
-    shutil.rmtree(partial, ignore_errors=True)
     parameters = sum(p.numel() for p in setup.model.parameters())
     trained = sum(p.numel() for p in setup.trained.values())
-    set_dropout(setup.model, 0.0)
-    save_plain(setup.tuning.finish(setup.model), tokenizer_dir, partial)
-    for file in partial.iterdir():
-        saved.sync(file)
-    move_into_place(partial, folder / "model")
+    partial = folder / ".partial-model"
+    with saved.whole_or_nothing(partial, 4 * parameters):
+        save_plain(setup.tuning.finish(setup.model), tokenizer_dir, partial)
+        for file in partial.iterdir():
+            saved.sync(file)
+        move_into_place(partial, folder / "model")
     characters = round(state["tokens"] * tokens.facts["characters"] / tokens.facts["tokens"])
     keys = ("seconds", "step_seconds", "tokens", "loss", "heldout_loss", "resumed_from", "notices", "threads")
     facts = {
@@ -237,7 +236,7 @@ def _identity(model_dir: Path, tokenizer_dir: Path, text: Path, options: Any, st
 def _heldout_batch(setup: Setup, heldout: Path | None, tokenizer: Any, folder: Path) -> Batch | None:
     if heldout is None:
         return None
-    tokens = tokenise(heldout, tokenizer, folder / "tokens-heldout", max_lines=HELDOUT_ROWS * 40)
+    tokens = tokenise(heldout, tokenizer, folder / "tokens" / "heldout", max_lines=HELDOUT_ROWS * 40)
     blocks = Stream(tokens, setup.symbols, setup.options.sequence_length, 0).take(HELDOUT_ROWS)
     return setup.objective.batch(blocks, setup.symbols, setup.objective_options, np.random.default_rng([0, 4]))
 
