@@ -35,7 +35,7 @@ def build(run_dir: Path, config: Any, facts: dict[str, Any], folder: Path | None
         "headline": describe.headline(columns, verdicts),
         "columns": [column.key for column in columns],
         "titles": {column.key: column.title for column in columns},
-        "units": {column.key: _unit(column) for column in columns},
+        "units": {column.key: column.unit_text for column in columns},
         "rows": table.rows_of(columns),
         "verdicts": verdicts,
         "gains": gains_of(run, columns, describe.source_folder(config)),
@@ -52,10 +52,6 @@ def build(run_dir: Path, config: Any, facts: dict[str, Any], folder: Path | None
         text = page.html(found, both, pairs, card.commands(run, task))
     (out / "report.html").write_text(text, encoding="utf-8")
     return card.card(run, config, found, pairs, task)
-
-
-def _unit(column: Any) -> str:
-    return f"{column.metric.replace('_', ' ').replace('f1', 'F1')}, %" if column.scale == 100 else column.unit
 
 
 def table_text(run_dir: Path) -> Any:

@@ -68,10 +68,10 @@ def headline(columns: list[Column], verdicts: list[dict[str, Any]]) -> str:
                     f"On held-out text the adapted model ({means['adapted']} {column.unit}) and {kept} "
                     f"({means['keep']}) are not distinguishable."
                 )
-    for other, what in (("source", "the source model as it is"), ("keep", "the model that kept its vocabulary")):
+    for other, what in (("source", "the source model"), ("keep", "the model that kept its vocabulary")):
         tasks = [v for v in verdicts if (v["a"], v["b"]) == ("adapted", other) and _is_task(columns, v["task"])]
         if tasks:
-            found.append(f"Against {what} it is {_tally(columns, tasks)}.")
+            found.append(f"Compared with {what}, it is {_tally(columns, tasks)}.")
     return " ".join(found)
 
 

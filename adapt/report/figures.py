@@ -105,8 +105,9 @@ def _scores(plt: Any, columns: list[Column]) -> Any:
     names = list(dict.fromkeys(s.name for c in shown for s in c.systems.values()))
     wide = min(len(shown), 2)
     deep = math.ceil(len(shown) / wide)
-    tall = sum(0.75 + 0.3 * max(len(c.measured) for c in shown[row * wide : (row + 1) * wide]) for row in range(deep))
+    tall = sum(0.95 + 0.3 * max(len(c.measured) for c in shown[r * wide : (r + 1) * wide]) for r in range(deep))
     figure, grid = plt.subplots(deep, wide, figsize=(9.2, tall), squeeze=False)
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     for axis in grid.flat[len(shown) :]:
         axis.set_visible(False)
     for axis, column in zip(grid.flat, shown, strict=False):
@@ -125,9 +126,8 @@ def _scores(plt: Any, columns: list[Column]) -> Any:
         axis.grid(axis="y", visible=False)
         axis.margins(x=0.08)
         arrow = "higher is better" if column.better == "higher" else "lower is better"
-        unit = f"{column.metric.replace('_', ' ')}, %" if column.scale == 100 else column.unit
         axis.set_title(column.title)
-        axis.set_xlabel(f"{unit} ({arrow})", fontsize=9)
+        axis.set_xlabel(f"{column.unit_text} ({arrow})", fontsize=9)
     return figure
 
 
@@ -214,18 +214,25 @@ def _pieces(plt: Any, run: Path) -> Any:
     return figure
 
 
+def _counts(labels: dict[str, int]) -> tuple[dict[str, int], bool]:
+    """Labels to count; of BIO tags the spans alone, by type, since O would hide them."""
+    if not all(name == "O" or name[:2] in ("B-", "I-") for name in labels):
+        return labels, False
+    return {name[2:]: count for name, count in labels.items() if name.startswith("B-")}, True
+
+
 def _labels(plt: Any, columns: list[Column], ink: str) -> Any:
-    shown = [(c.title, c.facts["label_counts"]) for c in columns if c.facts.get("label_counts")]
+    shown = [(c.title, _counts(c.facts["label_counts"])) for c in columns if c.facts.get("label_counts")]
     if not shown:
         return None
-    longest = max(min(12, len(counts)) for _, counts in shown)
+    longest = max(min(12, len(counts)) for _, (counts, _) in shown)
     figure, axes = plt.subplots(1, len(shown), figsize=(3.07 * len(shown), 0.9 + 0.22 * longest), squeeze=False)
-    for axis, (title, counts) in zip(axes[0], shown, strict=True):
-        whole = sum(counts.values())
+    for axis, (title, (counts, spans)) in zip(axes[0], shown, strict=True):
+        whole = sum(counts.values()) or 1
         top = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:12][::-1]
         axis.barh([n for n, _ in top], [100 * k / whole for _, k in top], color="#0072B2", height=0.7)
-        axis.set_title(f"{title}, {len(counts)} labels")
-        axis.set_xlabel("% of the test set", fontsize=9)
+        axis.set_title(f"{title}, {len(counts)} {'types' if spans else 'labels'}")
+        axis.set_xlabel("% of test entities" if spans else "% of test labels", fontsize=9)
         axis.tick_params(axis="y", labelsize=9)
         axis.grid(axis="y", visible=False)
     return figure

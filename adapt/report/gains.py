@@ -140,7 +140,6 @@ def _scores(columns: list[Column]) -> list[dict[str, Any]]:
         if column.scale == 100 and old is not None and new is not None:
             a, b = column.systems["adapted"], column.systems["source"]
             noise = compare_systems(column, a, b).verdict == SAME
-            unit = f"{column.metric.replace('_', ' ').replace('f1', 'F1')}, %"
             text = "source, then adapted" + ("; the difference may be noise" if noise else "")
-            found.append(_gain(column.title, old, new, unit, text, column.better, noise))
+            found.append(_gain(column.title, old, new, column.unit_text, text, column.better, noise))
     return found

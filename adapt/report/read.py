@@ -71,6 +71,11 @@ class Column:
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def unit_text(self) -> str:
+        """Metric and unit as people read them: `span F1, %`."""
+        return f"{self.metric.replace('_', ' ').replace('f1', 'F1')}, %" if self.scale == 100 else self.unit
+
+    @property
     def measured(self) -> list[System]:
         """Systems that have a number."""
         return [s for s in self.systems.values() if s.estimate is not None]

@@ -142,6 +142,6 @@ def _gain_line(gain: dict[str, Any]) -> str:
 
 def short(value: float) -> str:
     """Write a number with as many digits as help: 250,037; 91.3; 1.42."""
-    if abs(value) >= 1000 or float(value).is_integer():
+    if abs(value) >= 1000 or isinstance(value, int):
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

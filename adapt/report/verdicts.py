@@ -74,7 +74,8 @@ def _verdict(column: Column, a: System, b: System) -> dict[str, Any]:
     else:
         between = f"95 % interval {number(found.low, column, True)} to {number(found.high, column, True)}"
         difference = number(found.difference, column, True)
-        text = f"{column.title}: {first} and {second} are not distinguishable; {difference} {unit} may be noise ({between})."
+        text = f"{first} and {second} are not distinguishable; {difference} {unit} may be noise ({between})."
+        text = f"{column.title}: {text}"
     return {
         "task": column.key,
         "a": a.name,
