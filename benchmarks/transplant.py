@@ -4,8 +4,8 @@
 
 deepfocus gets a virtual environment of its own (made once, in the cache folder), which sees this environment's torch,
 transformers and fasttext, so that both sides run on the same libraries; its pieces are pip's. Both get the same
-number of threads. Prints seconds, ratios, rows left random, peak memory, and how near the rows are when both are given the same
-vectors. Where pip cannot install deepfocus, our side is timed alone and that is said.
+number of threads. Prints seconds, ratios, rows left random, peak memory, and how near the rows are when both are given
+the same vectors. Where pip cannot install deepfocus, our side is timed alone and that is said.
 """
 
 from __future__ import annotations
@@ -206,9 +206,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     python = None if arguments.no_peer else peer_python(arguments.peer_environment)
     clock = CLOCKS[arguments.clock]
-    print(
-        f"device: cpu, {arguments.threads} thread(s), {arguments.clock} seconds; text {arguments.text.stat().st_size / 1e6:.1f} MB"
-    )
+    megabytes = arguments.text.stat().st_size / 1e6
+    print(f"device: cpu, {arguments.threads} thread(s), {arguments.clock} seconds; text {megabytes:.1f} MB")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_file({"input": load_model(arguments.source).get_input_embeddings().weight.detach()}, folder / "matrix")

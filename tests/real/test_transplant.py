@@ -9,7 +9,7 @@ import pytest
 
 import vocab
 from vocab.transplant import chain
-from vocab.transplant.method import Problem
+from vocab.transplant.method import METHODS, Problem
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +84,24 @@ def test_bare_mean_is_the_mean_and_subwords_are_not(source, tokenizer):
     made = {name: chain.run(problem, chain.parse(name)) for name in ("mean", "subwords")}
     assert made["mean"].methods()["mean"] > 1000
     assert made["subwords"].methods().get("mean", 0) < 20
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_every_method_runs_on_real_text(method, source, hausa, tokenizer, shared):
+    """Real vectors, dictionary and text; shared tokens near their old rows where the method keeps them."""
+    given: dict[str, object] = {}
+    needs = METHODS[method].needs
+    if "vectors" in needs:
+        given["vectors"] = vocab.token_vectors(tokenizer, hausa, "counts", rank=100)
+    if "source_vectors" in needs:
+        english = shared / "hau" / "parallel" / "train.en.txt"
+        given["source_vectors"] = vocab.token_vectors(source, english, "counts", rank=100).dense
+    if needs & {"dictionary", "source_vectors"}:
+        given["dictionary"] = shared / "hau" / "dict.en-hau.tsv"
+    graft = vocab.transplant(source, tokenizer, method=method, texts=hausa, **given)
+    rows = graft.report["rows"]["by_method"]
+    assert sum(rows.values()) == len(tokenizer) and rows["special"] == 5
+    if method not in ("copy", "merge"):  # merge has nothing to undo in a WordPiece tokenizer
+        assert rows[method] > 50
+    matrix = graft.model.get_input_embeddings().weight
+    assert matrix.isfinite().all() and matrix.norm(dim=1).min() > 0

@@ -225,6 +225,7 @@ def test_overlap_fuzzy_and_symbols():
 
     assert found("exact") == {"▁7": "▁7", "!": "!"}
     assert found("symbols") == {"▁7": "▁7", "!": "!"}
+    assert found("caseless") == {"▁7": "▁7", "!": "!", "▁house": "▁House", "▁The": "▁the"}
     # Among several: the one in lower case first.
     assert found("fuzzy") == {"▁7": "▁7", "!": "!", "▁house": "house", "▁The": "▁the"}
 

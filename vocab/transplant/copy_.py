@@ -17,14 +17,15 @@ from vocab.transplant.method import Method, Problem
 from vocab.transplant.specials import one_to_one
 from vocab.view import SPACE, Kind, Vocabulary
 
-Match = Literal["exact", "symbols", "fuzzy"]
+Match = Literal["exact", "symbols", "caseless", "fuzzy"]
 
 
 class CopyOptions(Options):
     """Options of copy."""
 
     match: Match = "exact"
-    """exact: same canonical form; symbols: numbers, punctuation and spaces only; fuzzy: case and word mark ignored."""
+    """exact: same canonical form; symbols: numbers, punctuation, spaces only; caseless: case ignored; fuzzy: case and
+    word mark ignored."""
 
 
 def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +40,7 @@ def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> t
         Target ids (increasing) and, for each, a source id.
     """
     pairs: list[tuple[int, int]] = []
-    loose = _loose(source) if match == "fuzzy" else {}
+    loose = _loose(source, match == "fuzzy") if match in ("caseless", "fuzzy") else {}
     width = min(len(source), len(target))
     same = source.kind[:width] == target.kind[:width]
     for token in np.flatnonzero(target.kind <= Kind.BYTE).tolist():
@@ -55,18 +56,18 @@ def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> t
             if found is None and len(bare) == 1 and target.ids.get(bare) == token:
                 found = source.ids.get(bare)  # WordPiece's punctuation, which has no word mark
             if found is None and loose:
-                found = loose.get(bare.casefold())
+                found = loose.get((bare if match == "fuzzy" else form).casefold())
         if found is not None:
             pairs.append((token, found))
     array = np.array(pairs, np.int64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
 
 
-def _loose(source: Vocabulary) -> dict[str, int]:
-    """Casefolded text without word mark -> id; among several, the one written so, then the word-initial one."""
+def _loose(source: Vocabulary, unmarked: bool) -> dict[str, int]:
+    """Casefolded text (without word mark) -> id; among several, the one written so, then the word-initial one."""
     best: dict[str, tuple[int, int]] = {}
     for form, index in source.ids.items():
-        bare = form.removeprefix(SPACE)
+        bare = form.removeprefix(SPACE) if unmarked else form
         key = bare.casefold()
         rank = 2 * (bare != key) + (bare == form)
         if key not in best or rank < best[key][0]:

@@ -1,7 +1,7 @@
 """Sparsemax of many rows at once, exact, without sorting them whole (Martins & Astudillo 2016, algorithm 1).
 
-The threshold of a part of a row is never above the whole row's: taking the largest of every few scores gives a lower bound
-in one fast pass, few scores lie above it, and among those few the exact threshold is found.
+The threshold of a part of a row is never above the whole row's: taking the largest of every few scores gives a lower
+bound in one fast pass, few scores lie above it, and among those few the exact threshold is found.
 """
 
 from __future__ import annotations

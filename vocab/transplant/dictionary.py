@@ -1,0 +1,106 @@
+"""Give a word the row of its translation (vocabulary matching by dictionary).
+
+A target word whose translation is a source token copies that row; else an identical string is copied; else the row is
+the mean of the translation's pieces. Of several translations the first that is one token wins, then the first.
+
+Needs: a dictionary, (source word, target word) pairs or a file of them, one a line, divided by a tab. Use it for
+distant languages with a good dictionary, before `subwords` in a chain; it says nothing of pieces of words.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.mixture import Mixture
+from vocab.options import Options
+from vocab.transplant.copy_ import overlap
+from vocab.transplant.method import Method, Problem
+from vocab.view import SPACE, Kind
+
+
+class DictionaryOptions(Options):
+    """Options of dictionary: none."""
+
+
+def pairs_of(dictionary: Any) -> list[tuple[str, str]]:
+    """Read (source word, target word) pairs.
+
+    Args:
+        dictionary: pairs, or a UTF-8 file of `source<TAB>target` lines (what follows a second tab is not looked at).
+
+    Raises:
+        InputError: no such file, a line without tab or with an empty side.
+    """
+    path: Path | None = None
+    lines: list[tuple[int | None, tuple[str, ...]]]
+    if not isinstance(dictionary, str | Path):
+        lines = [(None, tuple(pair)) for pair in dictionary]
+    else:
+        path = Path(dictionary)
+        if not path.is_file():
+            raise InputError("no such dictionary", file=path)
+        text = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = [(n, tuple(line.split("\t")[:2])) for n, line in enumerate(text, 1) if line.strip()]
+    pairs = []
+    for number, pair in lines:
+        if len(pair) != 2 or not all(isinstance(side, str) and side.strip() for side in pair):
+            raise InputError(
+                "a dictionary pair needs two sides", file=path, line=number, found=repr(pair), expected="source, target"
+            )
+        pairs.append((pair[0].strip(), pair[1].strip()))
+    return pairs
+
+
+def rows(problem: Problem, options: DictionaryOptions) -> Mixture:
+    """Fill the rows of words that the dictionary or the source vocabulary has."""
+    from scipy.sparse import csr_matrix
+
+    source, target = problem.source, problem.target
+    translations: dict[str, list[str]] = {}
+    for old, new in pairs_of(problem.extra["dictionary"]):
+        translations.setdefault(new, []).append(old)
+        if new.lower() != new:
+            translations.setdefault(new.lower(), []).append(old)
+    same = dict(zip(*(part.tolist() for part in overlap(source, target)), strict=True))
+    pieces: dict[int, list[int]] = {}
+    for token in problem.todo().tolist():
+        words = translations.get(target.forms[token][1:], []) if target.forms[token].startswith(SPACE) else []
+        whole = [source.ids[form] for word in words if (form := SPACE + source.normalise(word).strip()) in source.ids]
+        if whole:
+            pieces[token] = whole[:1]
+        elif token in same:
+            pieces[token] = [same[token]]
+        elif words:
+            cut = [piece for piece in source.pieces_of(words[0], True) if source.kind[piece] <= Kind.BYTE]
+            if cut:
+                pieces[token] = cut
+    lengths = np.array([len(cut) for cut in pieces.values()], np.int64)
+    weights = csr_matrix(
+        (
+            np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32),
+            np.array([piece for cut in pieces.values() for piece in cut], np.int64),
+            np.concatenate([[0], np.cumsum(lengths)]),
+        ),
+        shape=(len(pieces), len(source)),
+    )
+    weights.sum_duplicates()
+    made = np.array(list(pieces), np.int64)
+    return Mixture.build(source, target, "dictionary", made, weights, evidence=1 / np.maximum(lengths, 1))
+
+
+SPEC = Method(
+    name="dictionary",
+    summary="A word gets the row of its translation, or the mean of the translation's pieces.",
+    paper="Vocabulary matching by bilingual dictionary, as in trans-tokenization's and RAMEN's baselines",
+    when="A good dictionary and a source language far from the target's.",
+    when_not="Small vocabularies, where few tokens are whole words.",
+    options=DictionaryOptions,
+    rows=rows,
+    needs=frozenset({"dictionary"}),
+    fallback=("random",),
+    copies_overlap=False,
+)

@@ -1,0 +1,62 @@
+"""Mix the ten source tokens that lie nearest in a space both languages share (WECHSEL).
+
+Paper: Minixhofer, Paischer & Rekabsaz (2022), "WECHSEL: Effective initialization of subword embeddings for
+cross-lingual transfer", section 3. Every target token is made anew, shared ones included; only specials are copied: k
+= 10 nearest by cosine, softmax(cosine / 0.1). A token without a vector takes a random row (the authors divide by n in
+its standard deviation: options `random: {ddof: 0}`).
+
+Needs: vectors of target and source tokens in one space. With a dictionary the source vectors are turned into the
+target's space first (orthogonal Procrustes over pairs whose words are one token on each side, each tried in 3 x 3
+casings; the authors align word vectors before they make token vectors). Use it where the languages share few tokens
+and good word vectors exist; not where there are neither vectors nor a dictionary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from vocab.mixture import Mixture
+from vocab.options import Options
+from vocab.transplant.dictionary import pairs_of
+from vocab.transplant.method import Method, Problem
+from vocab.transplant.nearest import softmax_of_nearest
+from vocab.vectors.align import align
+from vocab.vectors.evidence import Evidence
+
+
+class WechselOptions(Options):
+    """Options of wechsel."""
+
+    neighbours: int = Field(10, gt=0)
+    """Source tokens that are mixed."""
+    temperature: float = Field(0.1, gt=0)
+    """Temperature of the softmax."""
+
+
+def rows(problem: Problem, options: WechselOptions) -> Mixture:
+    """Mix the nearest source tokens for every wanted token that has a vector."""
+    source, target = problem.source, problem.target
+    old = problem.source_vectors
+    if problem.extra.get("dictionary") is not None:
+        new = np.asarray(Evidence.of(problem.vectors, len(target)))
+        old = np.asarray(Evidence.of(old, len(source)))
+        old = align(old, new, source, target, pairs_of(problem.extra["dictionary"]), problem.notes)
+    made, weights, best = softmax_of_nearest(
+        problem.vectors, old, (len(target), len(source)), problem.todo(), options.neighbours, options.temperature
+    )
+    return Mixture.build(source, target, "wechsel", made, weights, evidence=best)
+
+
+SPEC = Method(
+    name="wechsel",
+    summary="Mixtures of the ten nearest source tokens in a shared vector space, shared tokens included.",
+    paper="Minixhofer et al. 2022, section 3",
+    when="Few shared tokens, but word vectors of both languages, aligned or with a dictionary.",
+    when_not="Without word vectors of both languages; where most tokens are shared.",
+    options=WechselOptions,
+    rows=rows,
+    needs=frozenset({"vectors", "source_vectors"}),
+    fallback=("random",),
+    copies_overlap=False,
+)
