@@ -99,7 +99,7 @@ def like(source: PreTrainedTokenizerFast) -> Likeness:
 def _added(source: PreTrainedTokenizerFast, backend: Tokenizer) -> list[Any]:
     """List special tokens with their flags; what transformers was told comes after what the tokenizer.json says."""
     told = getattr(source, "_special_tokens_map", None) or {}
-    tokens = [token for token in told.values() if hasattr(token, "lstrip")]
+    tokens = [token for token in told.values() if hasattr(token, "content")]  # others are str
     return [*backend.get_added_tokens_decoder().values(), *tokens]
 
 

@@ -101,7 +101,8 @@ def read_model(model: str | Path | bytes) -> Tokenizer:
         model: the file, or the serialised model.
 
     Returns:
-        A tokenizer with the same ids; control pieces are its special tokens.
+        A tokenizer with the same ids; control pieces are its special tokens. One thing differs: what follows a
+        user-defined piece without a space is cut as the beginning of a word.
 
     Raises:
         InputError: it is no SentencePiece model, or of a type that has no fast counterpart (char, word).

@@ -1,0 +1,318 @@
+"""Trained tokenizers drop into the source's model, repeat to the byte, and refuse what cannot be."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+import sentencepiece
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+
+from lexigraft import InputError
+from vocab.tokenizer import train_tokenizer
+from vocab.tokenizer.algorithm import ALGORITHMS, Task
+from vocab.tokenizer.like import pre_tokeniser_state
+from vocab.tokenizer.sentencepiece_model import read_model
+from vocab.tokenizer.texts import Lines
+from vocab.tokenizer.unigram import covered, learn_model, seeds
+from vocab.view import Vocabulary
+
+NAMES = ALGORITHMS.names
+
+
+def lines(count: int = 400) -> list[str]:
+    draw = random.Random(0)
+    stems = ["gida", "ruwa", "littafi", "makaranta", "ɗalibi", "ƙasa", "mutum", "yarinya", "m'mawa", "sarki"]
+    stems += [a + b for a in ("ba", "ta", "ka", "mi", "sho", "gu") for b in ("ri", "lo", "na", "zu", "wa", "fe")]
+    ends = ["", "n", "r", "mu", "ku", "su", "nsa", "rta"]
+    made = []
+    for _ in range(count):
+        words = [draw.choice(stems) + draw.choice(ends) for _ in range(draw.randint(3, 9))]
+        made.append(
+            " ".join([words[0].capitalize(), *words[1:-1], "'yan", words[-1]]) + draw.choice([".", "?", ", 12!"])
+        )
+    return made
+
+
+TEXT = lines()
+
+
+def bert() -> PreTrainedTokenizerFast:
+    names = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b"]
+    backend = Tokenizer(models.WordPiece({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.BertProcessing(("[SEP]", 4), ("[CLS]", 3))
+    backend.add_special_tokens([name for name in names if name.isupper() or name[1:-1].isupper()])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=77,
+        truncation_side="left",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+
+
+def gpt2() -> PreTrainedTokenizerFast:
+    backend = Tokenizer(
+        models.BPE({letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, [])
+    )
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<|endoftext|>"])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
+
+
+def xlmr() -> PreTrainedTokenizerFast:
+    pieces = [(t, 0.0) for t in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁a", -1.0), ("<mask>", 0.0)]
+    backend = Tokenizer(models.Unigram(pieces, 3))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token=AddedToken("<mask>", lstrip=True),
+    )
+
+
+@pytest.mark.parametrize("algorithm", NAMES)
+@pytest.mark.parametrize("source", [None, bert, xlmr, gpt2], ids=["none", "bert", "xlmr", "gpt2"])
+def test_the_same_bytes_and_the_same_ids_after_loading(algorithm, source, tmp_path: Path):
+    like = source() if source else None
+    size = 330 if algorithm == "byte-bpe" else 200
+    first = train_tokenizer(TEXT, like=like, algorithm=algorithm, vocab_size=size)
+    again = train_tokenizer(TEXT[::-1], like=like, algorithm=algorithm, vocab_size=size)
+    assert first.backend_tokenizer.to_str() == again.backend_tokenizer.to_str()
+    assert len(first) == size
+    BertConfig().save_pretrained(tmp_path)  # a model of another tokenizer class beside it changes nothing
+    first.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert loaded(TEXT)["input_ids"] == first(TEXT)["input_ids"]
+    assert loaded(TEXT[0], TEXT[1])["input_ids"] == first(TEXT[0], TEXT[1])["input_ids"]
+    assert Vocabulary.of(loaded).roles == Vocabulary.of(first).roles
+    (ids,) = Vocabulary.of(first).encode([TEXT[0]])
+    text = first.decode(ids)
+    small = source is bert
+    assert re.sub(r"\s", "", text) == re.sub(r"\s", "", TEXT[0].lower() if small else TEXT[0])
+    if algorithm != "wordpiece":
+        assert text == (TEXT[0].lower() if small else TEXT[0])
+
+
+def test_like_bert():
+    tokenizer = train_tokenizer(TEXT, like=bert(), vocab_size=200)
+    view = Vocabulary.of(tokenizer)
+    assert view.tokens[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert view.family == "metaspace" and view.lowercases
+    assert (tokenizer.model_max_length, tokenizer.truncation_side) == (77, "left")
+    assert tokenizer.model_input_names == ["input_ids", "token_type_ids", "attention_mask"]
+    pair = tokenizer("ruwa", "ruwa")
+    water = view.ids["▁ruwa"]
+    assert pair["input_ids"] == [2, water, 3, water, 3]
+    assert pair["token_type_ids"] == [0, 0, 0, 1, 1]
+    assert set(view.roles) == {"pad", "unk", "cls", "sep", "mask"}
+
+
+def test_like_xlmr():
+    tokenizer = train_tokenizer(TEXT, like=xlmr(), vocab_size=150)
+    view = Vocabulary.of(tokenizer)
+    assert view.tokens[:5] == ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    water = view.ids["▁ruwa"]
+    assert tokenizer("ruwa", "ruwa")["input_ids"] == [0, water, 2, 2, water, 2]
+    assert tokenizer("ruwa <mask>")["input_ids"] == [0, water, 4, 2]  # the mask takes the space before it
+
+
+def test_like_gpt2():
+    tokenizer = train_tokenizer(TEXT, like=gpt2(), algorithm="byte-bpe", vocab_size=330)
+    view = Vocabulary.of(tokenizer)
+    assert view.tokens[0] == "<|endoftext|>" and tokenizer("")["input_ids"] == []
+    assert tokenizer.decode(tokenizer("  two  spaces\n😀")["input_ids"]) == "  two  spaces\n😀"
+    unigram = Vocabulary.of(train_tokenizer(TEXT, like=gpt2(), vocab_size=150))
+    assert unigram.tokens[:2] == ["<|endoftext|>", "<unk>"] and unigram.roles["unk"] == 1
+
+
+def test_lower_casing_only_where_the_source_does():
+    assert not Vocabulary.of(train_tokenizer(TEXT, like=xlmr(), vocab_size=150)).lowercases
+    cased = Vocabulary.of(train_tokenizer(TEXT, like=bert(), vocab_size=150, lowercase=False))
+    assert not cased.lowercases and cased.strips_accents
+    kept = Vocabulary.of(train_tokenizer(TEXT, like=bert(), vocab_size=150, strip_accents=False))
+    assert kept.lowercases and not kept.strips_accents
+    assert Vocabulary.of(train_tokenizer(TEXT, vocab_size=150, lowercase=True, strip_accents=True)).strips_accents
+
+
+def test_what_the_normaliser_drops_is_counted():
+    text = [*TEXT, "Ọ̀rọ̀ ọ̀rọ̀"]  # each vowel: o with dot below, then a combining grave
+    facts = train_tokenizer(text, like=bert(), vocab_size=150).facts
+    assert facts["dropped"] == {"\u0300": 4}
+    assert facts["changed"] == {"ọ → o": 3, "Ọ → o": 1}
+    assert facts["lowercased"] == len(TEXT)  # Ọ is more than made small
+    assert facts["lines"] == len(text) and facts["words"] == sum(len(line.split()) for line in text)
+
+
+@pytest.mark.parametrize("family", ["metaspace", "byte-level", "wordpiece"])
+def test_punctuation_is_split_off_words(family):
+    shell = {"normalizer": None, "pre_tokenizer": pre_tokeniser_state(family, "words"), "added_tokens": []}
+    rest = {"version": "1.0", "truncation": None, "padding": None, "post_processor": None, "decoder": None}
+    tokenizer = Tokenizer.from_str(json.dumps(shell | rest | {"model": {"type": "BPE", "vocab": {}, "merges": []}}))
+    text = "m'mawa, ‘yan (n'umugabo) ba-haka - a’a?! «12.5» 'yan'"
+    start = {"metaspace": "▁", "byte-level": "Ġ", "wordpiece": ""}[family]
+    cut = [part for part, _ in tokenizer.pre_tokenizer.pre_tokenize_str(" " * (family == "byte-level") + text)]
+    expected = "_m'mawa|,|_‘yan|_(|n'umugabo|)|_ba-haka|_-|_a’a|?!|_«|12|.|5|»|_'yan|'"
+    if family == "byte-level":
+        table = dict(zip("‘’«»", ("âĢĺ", "âĢĻ", "Â«", "Â»"), strict=True))
+        expected = "".join(table.get(letter, letter) for letter in expected)
+    assert "|".join(cut) == expected.replace("_", start)
+
+
+def test_unigram_gives_the_ids_of_sentencepiece():
+    """The converted tokenizer cuts as the model that sentencepiece learnt, part by part."""
+    tokenizer = train_tokenizer(TEXT, vocab_size=150)
+    cut = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str
+    counts: dict[str, int] = {}
+    for line in TEXT:
+        for part, _ in cut(line):
+            counts[part] = counts.get(part, 0) + 1
+    raw = learn_model(Task(counts, ("<s>", "<pad>", "</s>", "<unk>", "<mask>"), "<unk>", 150, 2, 0.9999, False, 16))
+    processor = sentencepiece.SentencePieceProcessor(model_proto=raw)
+    for line in [*lines(50), "zqx ruwanrta 😀"]:
+        theirs = [piece for part, _ in cut(line) for piece in processor.encode(part, out_type=str)]
+        ours = [token.value for part, _ in cut(line) for token in tokenizer.backend_tokenizer.model.tokenize(part)]
+        unknown = ["<unk>" if processor.piece_to_id(piece) == 0 else piece for piece in theirs]
+        assert unknown == ["<unk>" if tokenizer.convert_tokens_to_ids(t) == 3 else t for t in ours]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_sentencepiece_files(kind, fallback, tmp_path: Path):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT),
+        model_writer=model,
+        model_type=kind,
+        vocab_size=420 if fallback else 150,
+        byte_fallback=fallback,
+        hard_vocab_limit=False,
+        user_defined_symbols=["<hi>"],
+        num_threads=1,
+        minloglevel=2,
+    )
+    (tmp_path / "x.model").write_bytes(model.getvalue())
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    view = Vocabulary.of(tmp_path / "x.model")
+    texts = [*TEXT, "  two  spaces ", "ﬁne ½ <hi> ruwa", "e\u0323\u0301 is not lost", "", "zq😀"]
+    if kind == "bpe":
+        texts = texts[:-1]  # runs of unknown characters are one token in sentencepiece's Unigram only
+    for text, ids in zip(texts, view.encode(texts), strict=True):
+        if fallback or kind == "unigram" or 0 not in ids:
+            assert ids.tolist() == processor.encode(text)
+    assert view.roles["unk"] == 0 and view.roles["bos"] == 1 and view.roles["eos"] == 2
+    assert len(view) == processor.get_piece_size()
+    assert (view.kind == 1).sum() == (256 if fallback else 0)
+
+
+def test_sentencepiece_types_without_a_fast_counterpart():
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TEXT), model_writer=model, model_type="char", vocab_size=40, minloglevel=2,
+        hard_vocab_limit=False,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="found type char; expected type unigram or bpe"):
+        read_model(model.getvalue())
+
+
+def test_candidates():
+    found = dict(seeds({"▁ab": 2, "b": 1, "▁xyz": 1}, longest=2))
+    assert found == {"▁a": 2, "ab": 2}  # b is a letter, ▁ab too long, ▁xyz occurs once
+    assert dict(seeds({"▁ab": 2, "▁abc": 1}, longest=3)) == {"▁ab": 3, "▁a": 3, "ab": 3}
+    assert [covered({"a": 97, "b": 2, "c": 1}, share) for share in (1.0, 0.99, 0.98, 0.97, 0.5)] == [3, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("algorithm", NAMES)
+def test_more_than_the_text_can_give(algorithm):
+    with pytest.raises(InputError, match=r"found vocab_size 90000; expected at most \d+") as error:
+        train_tokenizer(TEXT, algorithm=algorithm, vocab_size=90_000)
+    most = int(re.search(r"at most (\d+)", str(error.value))[1])
+    assert len(train_tokenizer(TEXT, algorithm=algorithm, vocab_size=most)) == most
+    with pytest.raises(InputError, match=f"at most {most}"):
+        train_tokenizer(TEXT, algorithm=algorithm, vocab_size=most + 1)
+
+
+@pytest.mark.parametrize("algorithm", NAMES)
+def test_less_than_specials_and_letters(algorithm):
+    with pytest.raises(InputError, match=r"found vocab_size 7; expected at least \d+") as error:
+        train_tokenizer(TEXT, algorithm=algorithm, vocab_size=7)
+    least = int(re.search(r"at least (\d+)", str(error.value))[1])
+    assert len(train_tokenizer(TEXT, algorithm=algorithm, vocab_size=least)) == least
+
+
+def test_bad_text(tmp_path: Path):
+    for texts, message in (
+        ([], "no text to learn from"),
+        (["", "  \t"], "no text to learn from"),
+        (iter(TEXT), "only once"),
+        ((line for line in TEXT), "only once; found a one-shot iterator .generator."),
+        (tmp_path / "missing.txt", "no such text file"),
+        (12, "found int"),
+        ([b"raw"], "found bytes; expected str"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train_tokenizer(texts, vocab_size=100)
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("gida\nkàsá\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"latin\.txt:2: the text is not UTF-8; found byte 0xe0 at place 2"):
+        train_tokenizer(latin, vocab_size=100)
+    with pytest.raises(InputError, match="did you mean 'unigram'"):
+        train_tokenizer(TEXT, algorithm="unigramm")
+    with pytest.raises(InputError, match="byte_fallback"):
+        train_tokenizer(TEXT, algorithm="wordpiece", vocab_size=150, byte_fallback=True)
+
+
+def test_files_are_lines(tmp_path: Path):
+    plain, packed = tmp_path / "a.txt", tmp_path / "b.txt.gz"
+    plain.write_bytes("\ufeffgida\r\n\r\nruwa".encode())
+    with gzip.open(packed, "wb") as stream:
+        stream.write(b"sarki\n")
+    assert list(Lines([plain, str(packed)])) == ["gida", "ruwa", "sarki"]
+    assert list(Lines(str(plain))) == ["gida", "ruwa"]
+    assert list(Lines(["gida\nruwa", ""])) == ["gida", "ruwa"]
+    assert list(Lines(["gida", ""], blank=True)) == ["gida", ""]
+
+
+_TRAINED = [
+    train_tokenizer(TEXT, algorithm=name, vocab_size=330 if name == "byte-bpe" else 200)
+    for name in ("unigram", "bpe", "byte-bpe")
+]
+_FALLBACK = train_tokenizer(TEXT, vocab_size=420, byte_fallback=True)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=20))
+def test_round_trip_of_any_text(text: str):
+    """Bytes, or a fall back on bytes, keep every character; white space is brought to single spaces."""
+    for tokenizer in (_TRAINED[2], _FALLBACK):
+        wanted = tokenizer.backend_tokenizer.normalizer.normalize_str(text).strip(" ")
+        if "▁" not in text and "<" not in text:
+            assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]).strip(" ") == wanted
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(TEXT[0].split() + ["12", "'yan", "ɗalibinsa,"]), max_size=6))
+def test_round_trip_of_known_letters(words: list[str]):
+    for tokenizer in _TRAINED:
+        assert tokenizer.decode(tokenizer(" ".join(words), add_special_tokens=False)["input_ids"]) == " ".join(words)
