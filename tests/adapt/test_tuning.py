@@ -17,17 +17,17 @@ IDS = torch.arange(12).reshape(2, 6) + 5
 
 @pytest.mark.parametrize("name", TUNINGS.names)
 def test_every_tuning_gives_back_the_model_it_trained(name, tmp_path, tiny_base, language):
-    setup = setup_on(tiny_base, language / "text.txt", tmp_path, options(tuning=name, lr=5e-3), steps=20)
+    setup = setup_on(tiny_base, language / "text.txt", tmp_path, options(tuning=name, lr=1e-2), steps=40)
     embeddings = setup.model.get_input_embeddings().weight
     assert setup.model.get_output_embeddings().weight is embeddings
     start = embeddings.detach().clone()
     fixed = setup.objective.batch(
-        setup.stream.take(16), setup.symbols, setup.objective_options, np.random.default_rng(9)
+        setup.stream.take(64), setup.symbols, setup.objective_options, np.random.default_rng(9)
     )
     before = heldout_loss(setup, fixed)
-    for step in range(20):
+    for step in range(40):
         train_step(setup, step)
-    assert heldout_loss(setup, fixed) < before - 0.05 and (embeddings != start).any()
+    assert heldout_loss(setup, fixed) < before - 0.03 and (embeddings != start).any()
     setup.model.eval()
     with torch.no_grad():
         trained = setup.model(input_ids=IDS).logits
