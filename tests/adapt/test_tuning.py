@@ -17,7 +17,9 @@ IDS = torch.arange(12).reshape(2, 6) + 5
 
 @pytest.mark.parametrize("name", TUNINGS.names)
 def test_every_tuning_gives_back_the_model_it_trained(name, tmp_path, tiny_base, language):
-    setup = setup_on(tiny_base, language / "text.txt", tmp_path, options(tuning=name, lr=1e-2), steps=40)
+    setup = setup_on(
+        tiny_base, language / "text.txt", tmp_path, options(tuning=name, lr=1e-2, batch_tokens=512, rate=0.3), steps=40
+    )
     embeddings = setup.model.get_input_embeddings().weight
     assert setup.model.get_output_embeddings().weight is embeddings
     start = embeddings.detach().clone()
