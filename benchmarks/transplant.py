@@ -162,7 +162,7 @@ def same_vectors(source: Path, target: Path, peer: Path, clock: Callable[[], flo
     focus = METHODS["focus"]
     start = clock()
     mixture = focus.rows(Problem(old, new, {}, theirs["vectors"]), focus.options())
-    mixed = mixture.then(METHODS["mean"].rows(Problem(old, new, {}, wanted=~mixture.filled), None)).apply(matrix)
+    mixed = mixture.apply(matrix)
     seconds = clock() - start
     known = theirs["vectors"].any(axis=1)
     both = mixture.filled & (known | mixture.copied)
