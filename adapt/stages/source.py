@@ -57,6 +57,14 @@ def _check(folder: Path) -> None:
             found=f"pickled weights {', '.join(pickled)}, which are not opened" if pickled else "no *.safetensors",
             expected="weights as safetensors",
         )
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise InputError(f"damaged weights: {error}", file=file, expected="a whole safetensors file") from None
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -32,10 +32,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.path.startswith("/api/models/some/tiny"):
-            names = sorted(p.name for p in self.folder.iterdir())
-            body = json.dumps(
-                {"id": "some/tiny", "sha": COMMIT, "siblings": [{"rfilename": n} for n in names], "private": False}
-            ).encode()
+            files = sorted(self.folder.iterdir())
+            tree = [{"type": "file", "path": p.name, "size": p.stat().st_size, "oid": p.name} for p in files]
+            model = {"id": "some/tiny", "sha": COMMIT, "siblings": [{"rfilename": p.name} for p in files]}
+            body = json.dumps(tree if "/tree/" in self.path else {**model, "private": False}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
