@@ -9,11 +9,11 @@ import importlib
 
 from lexigraft import InputError
 
-CLEAR = 0.6
+CLEAR = 0.4
 
 
 def label_moods(english: dict[int, str]) -> dict[int, tuple[str, float]]:
-    """Give (label, strength) of the verses whose compound score is beyond ±0.6.
+    """Give (label, strength) of the verses whose compound score is beyond ±0.4.
 
     Raises:
         InputError: the lexicon is not installed.
