@@ -107,7 +107,7 @@ def initialise(
     splits = {task: split_files(given, task) for task, given in tasks.items()}
     for task, files in splits.items():
         if inspect := TASKS[task].inspect:
-            lines.extend(inspect(files))
+            lines.extend(f"{task} {line}" for line in inspect(files))
     folder = find(Source(model=model))
     lines.append(_describe(folder))
 
