@@ -22,23 +22,17 @@ def page() -> None:
     """Draw the list, or the run that the address names."""
     name = st.query_params.get("run")
     if not name:
+        st.query_params.clear()
         _all()
         return
-    st.button("All runs", key="back", icon=":material/arrow_back:", type="tertiary", on_click=_close)
+    st.query_params["run"] = name  # a link from this page to itself leaves the address bar as it was
+    st.page_link("views/runs.py", label="All runs", icon=":material/arrow_back:")
     try:
         run = find(name)
     except InputError as error:
         st.error(plain(str(error)))
         return
     _one(run)
-
-
-def _open(name: str) -> None:
-    st.query_params["run"] = name
-
-
-def _close() -> None:
-    st.query_params.pop("run", None)
 
 
 def _all() -> None:
@@ -60,9 +54,10 @@ def _rows() -> None:
         for run in runs:
             with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{run.name}"):
                 st.html(_line(run))
-                if st.button("Open", key=f"open:{run.name}"):
-                    _open(run.name)
-                    st.rerun(scope="app")
+                # A link, not a button: the list is drawn anew while runs work, and a press must not fall between.
+                st.page_link(
+                    "views/runs.py", label="Open", icon=":material/chevron_right:", query_params={"run": run.name}
+                )
 
 
 def _line(run: RunFolder) -> str:

@@ -165,7 +165,7 @@ def test_unknown_tokenizer_is_a_message(page, server):
 def test_finished_run(page, server, finished_run):
     page.goto("/runs")
     page.get_by_text(finished_run.folder.name).wait_for()
-    page.get_by_role("button", name="Open").first.click()
+    page.get_by_role("link", name="Open").first.click()
     table = page.locator("table.lx-table")
     table.wait_for()
     assert f"run={finished_run.folder.name}" in page.url
@@ -219,9 +219,9 @@ def test_run_from_the_form_to_its_end(page, server, folder, tiny_source, languag
 
     page.reload()  # found again by its address, and in the list
     page.locator(".lx-badge", has_text="running").wait_for()
-    page.get_by_role("button", name="All runs").click()
+    page.get_by_role("link", name="All runs").click()
     page.locator(".lx-run", has_text=name).locator(".lx-is-running").wait_for()
-    page.locator(f".st-key-row-{name}").get_by_role("button", name="Open").click()
+    page.locator(f".st-key-row-{name}").get_by_role("link", name="Open").click()
 
     (made,) = set(folder.iterdir()) - before
     pid = json.loads((made / "run.json").read_text())["pid"]
@@ -236,6 +236,7 @@ def test_run_from_the_form_to_its_end(page, server, folder, tiny_source, languag
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
     page.get_by_role("button", name="Resume").click()
+    page.locator(".lx-badge", has_text="running").wait_for()
     page.locator(".lx-running", has_text="Pretrain").locator(".lx-bar").wait_for()
     assert json.loads((made / "run.json").read_text())["pid"] != pid
     stop(page)
