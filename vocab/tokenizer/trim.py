@@ -1,0 +1,136 @@
+"""Keep the pieces that given texts use: the same cuts on these texts, a smaller vocabulary."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.tokenizer.like import like
+from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.texts import Lines
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A tokenizer with fewer pieces.
+
+    Attributes:
+        tokenizer: the new tokenizer.
+        kept: int64 (new vocabulary,), the old id of each new one: the rows of the model to keep, in this order.
+        facts: `before`, `after` (ids), `used` (different pieces in the text).
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    kept: np.ndarray
+    facts: dict[str, int]
+
+
+def trim(source: Any, texts: Any) -> Trimmed:
+    """Drop the pieces that no text uses.
+
+    Kept are also specials, bytes, all single characters, and for BPE the pieces that kept ones are merged from.
+
+    Args:
+        source: what `load_tokenizer` takes.
+        texts: files or lines that can be gone through twice.
+
+    Returns:
+        The tokenizer, which cuts these texts exactly as before (this is checked), and the kept ids.
+
+    Raises:
+        InputError: no text, a kind of tokenizer that cannot be trimmed, or one that would cut the text differently.
+    """
+    from tokenizers import Tokenizer
+
+    from vocab.view import SPACE, Kind, Vocabulary
+
+    old = load_tokenizer(source)
+    view = Vocabulary.of(old)
+    lines = list(Lines(texts))
+    if not lines:
+        raise InputError("there is no text to keep pieces for", expected="text")
+    encoded = view.encode(lines)
+    used = np.unique(np.concatenate(encoded))
+    keep = (view.kind == Kind.SPECIAL) | (view.kind == Kind.BYTE)
+    keep[used] = True
+    keep[list(view.backend.get_added_tokens_decoder())] = True
+    keep[[index for index, form in enumerate(view.forms) if len(form.removeprefix(SPACE)) <= 1]] = True
+    keep[view.kind == Kind.GAP] = False
+    raw = json.loads(view.backend.to_str())
+    model = raw["model"]
+    if model["type"] not in ("BPE", "Unigram", "WordPiece"):
+        raise InputError("this kind of tokenizer cannot be trimmed", found=model["type"])
+    if model["type"] == "BPE":
+        _keep_parents(model, keep)
+    kept = np.flatnonzero(keep)
+    new_id = {int(index): place for place, index in enumerate(kept)}
+    if model["type"] == "Unigram":
+        if isinstance(model["unk_id"], int):
+            model["unk_id"] = new_id[model["unk_id"]]
+        model["vocab"] = [piece for index, piece in enumerate(model["vocab"]) if index in new_id]
+    else:
+        model["vocab"] = {piece: new_id[index] for piece, index in model["vocab"].items() if index in new_id}
+    for token in raw["added_tokens"]:
+        token["id"] = new_id[token["id"]]
+    raw["post_processor"] = _renumbered(raw["post_processor"], new_id)
+    likeness = like(old)
+    roles = {f"{role}_token": text for role, text in likeness.specials.items()}
+    new = wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
+    for number, (before, after) in enumerate(zip(encoded, Vocabulary.of(new).encode(lines), strict=True), 1):
+        if not np.array_equal(before, kept[after]):
+            raise InputError("the trimmed tokenizer would cut the text differently", line=number)
+    return Trimmed(new, kept, {"before": len(view), "after": len(kept), "used": len(used)})
+
+
+def _keep_parents(model: dict[str, Any], keep: np.ndarray) -> None:
+    """Keep what kept tokens are merged from, and only the merges that make them.
+
+    Merges across the bounds of a token never happened where it stands in the cut text, so those within it happen in
+    the order in which they do for its letters alone: leaving out all others changes nothing.
+    """
+    ranks = {tuple(pair): rank for rank, pair in enumerate(model["merges"])}
+    needed: set[tuple[str, str]] = set()
+    for token, index in list(model["vocab"].items()):
+        if not keep[index]:
+            continue
+        parts = list(token)
+        while len(parts) > 1:
+            pairs = [
+                (ranks.get(pair, len(ranks)), place) for place, pair in enumerate(zip(parts, parts[1:], strict=False))
+            ]
+            rank, place = min(pairs)
+            if rank == len(ranks):
+                break  # an added token, or one that no merge reaches
+            needed.add((parts[place], parts[place + 1]))
+            parts[place : place + 2] = [parts[place] + parts[place + 1]]
+            keep[model["vocab"][parts[place]]] = True
+        for part in parts:
+            keep[model["vocab"].get(part, index)] = True
+    for left, right in needed:
+        keep[[model["vocab"][left], model["vocab"][right]]] = True
+    model["merges"] = [pair for pair in model["merges"] if tuple(pair) in needed]
+
+
+def _renumbered(state: Any, new_id: dict[int, int]) -> Any:
+    """Give a post-processor the new ids, wherever it names one."""
+    if state is None:
+        return None
+    if state["type"] == "Sequence":
+        return state | {"processors": [_renumbered(part, new_id) for part in state["processors"]]}
+    changed = dict(state)
+    for side in ("cls", "sep"):
+        if side in changed:
+            changed[side] = [changed[side][0], new_id[changed[side][1]]]
+    if "special_tokens" in changed:
+        changed["special_tokens"] = {
+            name: token | {"ids": [new_id[index] for index in token["ids"]]}
+            for name, token in changed["special_tokens"].items()
+        }
+    return changed
