@@ -31,7 +31,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 60_000  # milliseconds; a machine that does other work is slow
+PATIENCE = 120_000  # milliseconds; a machine that does other work is slow
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def server(folder):
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, cwd=folder.parent)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(300):
+        for _ in range(600):
             try:
                 if urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).status == 200:
                     break
