@@ -1,0 +1,196 @@
+"""Find what is wrong with a tokenizer, say why it matters, and mend what can be mended without changing an id."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vocab.compare.pieces import encode_words
+from vocab.tokenizer.like import like
+from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.sentencepiece_model import mended
+from vocab.tokenizer.texts import Lines
+from vocab.tokenizer.unigram import BYTES
+from vocab.view import SPACE, Kind, Vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_NEEDED = ("cls", "sep", "pad", "unk", "mask")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        name: what it is called.
+        message: what is wrong, and what comes of it.
+        count: how many tokens or letters it concerns; 1 for a setting.
+        examples: some of them.
+        mendable: `repair` mends it.
+    """
+
+    name: str
+    message: str
+    count: int = 1
+    examples: list[str] = field(default_factory=list)
+    mendable: bool = False
+
+
+def check(source: Any, texts: Any = None) -> list[Finding]:
+    """Look a tokenizer over.
+
+    Args:
+        source: what `load_tokenizer` takes.
+        texts: text of the language it is meant for, to look for letters it cannot write.
+
+    Returns:
+        What was found; nothing where all is well.
+    """
+    tokenizer = load_tokenizer(source)
+    view = Vocabulary.of(tokenizer)
+    raw = json.loads(tokenizer.backend_tokenizer.to_str())
+    looks: list[Callable[[Vocabulary, dict[str, Any]], Finding | None]] = [
+        _specials,
+        _bounded,
+        _bytes,
+        _accents,
+        _unreachable,
+        _partial,
+    ]
+    found = [look(view, raw) for look in looks]
+    if texts is not None:
+        found.append(_letters(view, texts))
+    return [finding for finding in found if finding is not None]
+
+
+def repair(source: Any) -> PreTrainedTokenizerFast:
+    """Mend what `check` calls mendable. Ids stay what they are.
+
+    Args:
+        source: what `load_tokenizer` takes.
+
+    Returns:
+        The mended tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    tokenizer = load_tokenizer(source)
+    raw = json.loads(tokenizer.backend_tokenizer.to_str())
+    raw["truncation"] = raw["padding"] = None
+    if raw["normalizer"] is not None:
+        raw["normalizer"] = {"type": "Sequence", "normalizers": mended(_flat(raw["normalizer"]))}
+    if "byte_fallback" in raw["model"]:
+        raw["model"]["byte_fallback"] = _spelled(tokenizer.backend_tokenizer) == len(BYTES)
+    likeness = like(tokenizer)
+    roles = {f"{role}_token": text for role, text in likeness.specials.items()}
+    return wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
+
+
+def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
+    if state["type"] == "Sequence":
+        return [part for inner in state["normalizers"] for part in _flat(inner)]
+    return [state]
+
+
+def _spelled(backend: Any) -> int:
+    return sum(backend.token_to_id(byte) is not None for byte in BYTES)
+
+
+def _specials(view: Vocabulary, _: dict[str, Any]) -> Finding | None:
+    missing = [
+        role for role in _NEEDED if role not in view.roles and not (role == "unk" and view.family == "byte-level")
+    ]
+    if not missing:
+        return None
+    message = "no token plays these roles: masked-language-model training needs mask and pad, encoders cls and sep"
+    return Finding("missing specials", message, len(missing), missing)
+
+
+def _bounded(_: Vocabulary, raw: dict[str, Any]) -> Finding | None:
+    what = [name for name in ("truncation", "padding") if raw[name] is not None]
+    if not what:
+        return None
+    message = "the file itself cuts or fills up every text, whatever the caller asks for: text is lost in silence"
+    return Finding("truncation in the file", message, len(what), what, mendable=True)
+
+
+def _bytes(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
+    if "byte_fallback" not in raw["model"] or view.family == "byte-level":
+        return None
+    flag, number = bool(raw["model"]["byte_fallback"]), _spelled(view.backend)
+    if flag == (number == len(BYTES)):
+        return None
+    message = f"byte_fallback is {flag}, and {number} of 256 byte pieces are there: unknown letters " + (
+        "are lost though bytes could spell them" if not flag else "cannot be spelled"
+    )
+    return Finding("byte fallback", message, mendable=True)
+
+
+def _accents(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
+    """Composed and decomposed text must come out alike: a letter with two accents, one of them in the same letter."""
+    letter = "e\u0323\u0301"
+    composed, decomposed = (
+        unicodedata.normalize("NFC", view.normalise(unicodedata.normalize(form, letter))) for form in ("NFC", "NFD")
+    )
+    if composed == decomposed:
+        return None
+    rules = any(part["type"] == "Precompiled" for part in _flat(raw["normalizer"])) if raw["normalizer"] else False
+    message = f"decomposed text is cut differently: {letter} becomes {decomposed} instead of {composed}"
+    return Finding("decomposed accents", message, mendable=rules)
+
+
+def _unreachable(view: Vocabulary, _: dict[str, Any]) -> Finding | None:
+    never = []
+    for index in np.flatnonzero(view.kind == Kind.PIECE).tolist():
+        try:
+            text = view.text[index].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        if text and index not in view.pieces_of(text, bool(view.word_start[index])):
+            if view.family != "wordpiece" or not view.word_start[index] or index not in view.pieces_of(text, False):
+                never.append(view.tokens[index])
+    if not never:
+        return None
+    message = (
+        "these pieces are not what their own text is cut into: the normaliser or pre-tokeniser changes it, or other "
+        "pieces always win; their rows are dead weight"
+    )
+    return Finding("unreachable pieces", message, len(never), never[:20])
+
+
+def _partial(view: Vocabulary, _: dict[str, Any]) -> Finding | None:
+    cut = [
+        view.forms[index]
+        for index in np.flatnonzero(view.kind == Kind.PIECE).tolist()
+        if view.family == "byte-level" and "\ufffd" in view.text[index].decode("utf-8", "replace")
+    ]
+    if not cut:
+        return None
+    message = "these pieces begin or end inside a character: a model that writes them may write broken text"
+    return Finding("pieces cut inside a character", message, len(cut), cut[:20])
+
+
+def _letters(view: Vocabulary, texts: Any) -> Finding | None:
+    counts: Counter[str] = Counter()
+    for line in Lines(texts):
+        counts.update(line)
+    letters = [letter for letter in counts if not letter.isspace() and letter != SPACE]
+    unknown = view.roles.get("unk", -1)
+    lost = {
+        letter: counts[letter]
+        for letter, ids in zip(letters, encode_words(view, letters), strict=True)
+        if unknown in ids.tolist() and unknown in view.pieces_of(letter, False) and view.family != "byte-level"
+    }
+    if not lost:
+        return None
+    most = sorted(lost, key=lambda letter: (-lost[letter], letter))
+    message = f"{sum(lost.values())} characters of the text are letters or signs that no piece spells"
+    return Finding("unknown letters", message, len(lost), [f"{letter} ({lost[letter]})" for letter in most[:20]])
