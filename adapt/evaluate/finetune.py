@@ -176,12 +176,15 @@ def _states(
     """Last-layer states of first pieces (or mean-pooled texts), and which (item, word) each belongs to."""
     import torch
 
+    from adapt.pretrain.step import autocast
+
     room = features.room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
     plan = [w for w in features.windows(cuts, room) if w.end > w.start]
     if not plan:
         return torch.zeros(0, body.config.hidden_size), []
     ids, mask = features.tensors(plan, cuts, cutter)
-    hidden = body(input_ids=ids, attention_mask=mask)[0]
+    with autocast(features.fast()):
+        hidden = body(input_ids=ids, attention_mask=mask)[0].float()
     found: list[torch.Tensor] = []
     owners: list[tuple[int, int]] = []
     if pool:

@@ -44,7 +44,7 @@ def run(job: Job, kind: Any) -> None:
 
 def fingerprint_of(job: Job, data: Data, *settings: Any) -> str:
     """SHA-256 of model, tokenizer, data and the settings that decide a seed's scores."""
-    extra = [VERSION, job.shared.mode, features.LAYERS, data.fingerprint(), *settings]
+    extra = [VERSION, job.shared.mode, features.LAYERS, features.fast(), data.fingerprint(), *settings]
     return features.fingerprint(*job.folders(), extra)
 
 
@@ -115,6 +115,7 @@ def finish(
         "metrics": metrics.compute(_METRIC[data.kind], predicted, gold),
         "labels": data.labels,
         "label_counts": label_counts(gold),
+        "precision": None if mode == "floor" else "bf16" if features.fast() else "fp32",
         "fingerprint": fingerprint,
         **data.facts,
         **(facts or {}),
@@ -202,6 +203,7 @@ def _states(job: Job, data: Data, cache: Path, fingerprint: str) -> dict[str, np
                 body[1],
                 cuts,
                 pool=not data.tagged,
+                bf16=features.fast(),
                 tell=lambda done: job.tell(before + share * done, step=f"states of the {name} set"),
             )
 
@@ -299,7 +301,8 @@ def predict(
         part = texts[at : at + 256]
         words = [words_of(text) for text in part] if kind != "classes" else []
         cuts = cutter.words(words) if kind != "classes" else cutter.texts(part)
-        states = features.compute(body, cutter, cuts, pool=kind == "classes", layers=loaded[0].facts["layers"])
+        layers = loaded[0].facts["layers"]
+        states = features.compute(body, cutter, cuts, pool=kind == "classes", layers=layers, bf16=features.fast())
         lengths = [len(row) for row in words] if kind != "classes" else None
         if loaded[0].facts.get("mode") != "finetune":  # a fine-tuned body has put the neighbours into the state itself
             states = heads.arrange(states, lengths, kind)
