@@ -64,7 +64,7 @@ class Overlap:
 
 
 def _runs(line: list[str], length: int) -> Iterator[int]:
-    # zip, map and hash all run in C: 9 MB of text are checked in about two seconds.
+    # zip, map and hash run in C: 4 MB of text and 12,000 protected sentences take some two seconds.
     return map(hash, zip(*(line[i:] for i in range(length)), strict=False))
 
 
@@ -109,30 +109,33 @@ def prepare(
     mended: Counter[str] = Counter()
     if heldout is not None:
         kept = (line for line, _ in _clean([Path(heldout)], shields={}, removed=Counter(), mended=Counter()))
-        held = _write(folder / "heldout.txt", kept)
+        held = _write(folder / ".heldout.txt", kept)
         if not held["lines"]:
             raise InputError("no text in it", file=heldout, expected="held-out text, one sentence or paragraph a line")
-        shields = {"heldout": _shield(_lines(folder / "heldout.txt")), **shields}
+        shields = {"heldout": _shield(_lines(folder / ".heldout.txt")), **shields}
     lines = _clean(files, shields=shields, removed=removed, mended=mended, limit=max_characters, progress=progress)
-    if heldout is not None:
-        train = _write(folder / "train.txt", (line for line, _ in lines))
-        _refuse_little(train["lines"], files)
-    else:
-        staged = folder / ".staged.txt"
+    staged = folder / ".staged.txt"  # what was in the folder stays until the new text is known to be good
+    try:
         count = _write(staged, (line for line, _ in lines))["lines"]
         _refuse_little(count, files)
-        block = min(BLOCK, max(1, count // 20))
-        chosen = _choose(count, block, share, seed)
-        held = _write(folder / "heldout.txt", (line for n, line in enumerate(_lines(staged)) if n // block in chosen))
-        shield = _shield(_lines(folder / "heldout.txt"))
-        train = _write(folder / "train.txt", _training_lines(staged, block, chosen, shield, removed))
-        staged.unlink()
-        if not train["lines"]:
-            raise InputError(
-                "every line overlaps with the held-out lines",
-                file=files[0],
-                expected="text that does not repeat itself",
+        if heldout is not None:
+            os.replace(folder / ".heldout.txt", folder / "heldout.txt")
+            train = _write(folder / "train.txt", _lines(staged))
+        else:
+            block = min(BLOCK, max(1, count // 20))
+            chosen = _choose(count, block, share, seed)
+            held = _write(
+                folder / "heldout.txt", (line for n, line in enumerate(_lines(staged)) if n // block in chosen)
             )
+            shield = _shield(_lines(folder / "heldout.txt"))
+            train = _write(folder / "train.txt", _training_lines(staged, block, chosen, shield, removed))
+    finally:
+        for left in (staged, folder / ".heldout.txt"):
+            left.unlink(missing_ok=True)
+    if not train["lines"]:
+        raise InputError(
+            "every line overlaps with the held-out lines", file=files[0], expected="text that does not repeat itself"
+        )
     facts: dict[str, Any] = {
         "files": [str(file) for file in files],
         "read": train["lines"] + held["lines"] * (heldout is None) + sum(removed.values()),

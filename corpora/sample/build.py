@@ -1,5 +1,6 @@
-"""Makes the silver labels of the sample again: `python -m corpora.sample.build [FOLDER]`.
+"""Makes the silver labels of the sample again: `python -m corpora.sample.build [FOLDER [GOLD]]`.
 
+With GOLD (see corpora/sample/measure.py) it also says how well the dictionary of all silver labels does by itself.
 Needs the extras `demo` and `build-sample`, some five minutes and 3 GB of memory. The same packages on the same kind of
 machine give the same bytes.
 """
@@ -20,6 +21,7 @@ from corpora.sample.making.english import English, tag_english
 from corpora.sample.making.mood import label_moods
 from corpora.sample.making.names import tag_names, type_names
 from corpora.sample.making.project import Lexicon, bare, build_lexicon, evidence, is_word, label, link
+from corpora.sample.measure import measure_lexicon
 from corpora.sample.verses import Verse, checksum, read_chichewa, read_english, split_of, tokenise
 from corpora.text import letters
 
@@ -98,12 +100,13 @@ def choose(silver: Silver, task: str) -> dict[Verse, str]:
             elif task == "pos":
                 candidates.append((silver.pos[i][1], verse, pack_tags(silver.pos[i][0])))
             elif task == "ner" and silver.ner[i][1] >= 1:
-                # Told apart by hash only, but entities of several words come first: they are rare in this text.
+                # Told apart by hash only, but names of several words come first: they are rare in this text.
                 tags = silver.ner[i][0]
-                candidates.append((_draw(verse) + any(t[0] == "I" for t in tags), verse, pack_entities(tags)))
+                several = any(tag in ("I-PER", "I-LOC") for tag in tags)
+                candidates.append((_draw(verse) + several, verse, pack_entities(tags)))
         if task == "ner":
-            full = [c for c in candidates if c[2]]
-            candidates = _best(full, size * 3 // 4) + _best([c for c in candidates if not c[2]], size - size * 3 // 4)
+            named = _best([c for c in candidates if c[2]], size * 3 // 4)
+            candidates = named + _best([c for c in candidates if not c[2]], size - len(named))
         chosen.update({verse: labels for _, verse, labels in _best(candidates, size)})
     return chosen
 
@@ -165,6 +168,10 @@ def _one_way(
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
-    write(make(), target)
-    sys.stdout.write(f"wrote the silver labels into {target}\n")
+    made = make()
+    into = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    write(made, into)
+    sys.stdout.write(f"wrote the silver labels into {into}\n")
+    if len(sys.argv) > 2:
+        for key, value in measure_lexicon(made.tokens, made.lexicon, [tags for tags, _ in made.ner], Path(sys.argv[2])):
+            sys.stdout.write(f"{value:6.1f}  {key}\n")

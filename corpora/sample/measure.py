@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from corpora.sample.export import export
-from corpora.sample.making.project import bare
+from corpora.sample.making.project import Lexicon, bare
 from corpora.tasks import Sentence, read_classified, read_tagged
 
 Features = Callable[[Sequence[str], int], list[str]]
@@ -45,6 +45,28 @@ def measure(gold: Path) -> Scores:
                     looked_up = [[usual.get(bare(token), usual[""]) for token in s.tokens] for s in test]
                     scores[f"{task} {where} {split}, most frequent tag"] = metric(test, looked_up)
         scores.update(_sentiment(sample / "sentiment"))
+    return scores
+
+
+def measure_lexicon(
+    verses: Sequence[Sequence[str]], lexicon: Lexicon, entities: Sequence[Sequence[str]], gold: Path
+) -> list[tuple[str, float]]:
+    """Apply the dictionaries of all silver labels to the gold text, with no tagger between.
+
+    Args:
+        verses: Chichewa tokens.
+        lexicon: of part-of-speech tags.
+        entities: silver BIO tags of the verses; each word takes the one it has most often.
+        gold: folder with `pos` and `ner`.
+    """
+    usual = _most_frequent([Sentence(list(t), list(tags), 0) for t, tags in zip(verses, entities, strict=True)])
+    scores = []
+    for split in ("dev", "test"):
+        pos = read_tagged(gold / "pos" / f"{split}.txt")
+        scores.append((f"pos gold {split}, lexicon", accuracy(pos, [lexicon.tag(s.tokens) for s in pos])))
+        ner = read_tagged(gold / "ner" / f"{split}.txt")
+        found = [[usual.get(bare(token), "O") for token in s.tokens] for s in ner]
+        scores.append((f"ner gold {split}, lexicon", entity_f1(ner, found)))
     return scores
 
 

@@ -1,0 +1,128 @@
+"""Cleaning: what is removed and counted, what is set aside, and that it repeats."""
+
+import hashlib
+import json
+import random
+
+import pytest
+
+from corpora.clean import Overlap, count_text, prepare
+from corpora.text import words
+from lexigraft import InputError
+
+
+def lines_of(seed, n):
+    draw = random.Random(seed)
+    return [" ".join(f"kalma{draw.randrange(5000)}" for _ in range(12)) for _ in range(n)]
+
+
+def digest(folder):
+    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("train.txt", "heldout.txt")]
+
+
+def test_overlap_says_how():
+    overlap = Overlap()
+    overlap.add(words("a b c d e f g h i j"))
+    overlap.add(words("w x y z"))
+    overlap.add(words("m n o p q"))
+    overlap.add(words("u v"))
+    why = {
+        "A, b c d e f g h i j!": "exact",
+        "x x b c d e f g h i y": "near",
+        "a b c d e f g": None,  # seven words of a longer sentence are no run of eight
+        "so m n o p q": "near",
+        "so w x y z": "contained",
+        "U V.": "exact",
+        "so u v": None,
+    }
+    assert {line: overlap.why(words(line)) for line in why} == why
+
+
+def test_everything_removed_is_counted(tmp_path):
+    text = lines_of(0, 400)
+    test = lines_of(1, 3)
+    dirty = [text[0].upper(), "12 -- 34", test[0], f"xx {test[1]} yy", "ja\x07wabi mai kyau ne sosai", "e\u0301 daya"]
+    source = tmp_path / "text.txt"
+    source.write_text("\n".join(text + dirty) + "\n\n", encoding="utf-8")
+    facts = prepare([source], tmp_path / "out", protect={"pos test": test}, share=0.1)
+    assert facts["removed"] == {"duplicate": 1, "exact pos test": 1, "near pos test": 1, "no letters": 1}
+    assert facts["mended"] == {"control characters": 1, "not NFC": 1}
+    assert facts["read"] == 406 == facts["train"]["lines"] + facts["heldout"]["lines"] + 4
+    assert facts == json.loads((tmp_path / "out" / "facts.json").read_text(encoding="utf-8"))
+    kept = (tmp_path / "out" / "train.txt").read_text(encoding="utf-8").splitlines()
+    held = (tmp_path / "out" / "heldout.txt").read_text(encoding="utf-8").splitlines()
+    assert not set(kept) & set(held) and not {*test, "12 -- 34"} & {*kept, *held}
+    assert "ja wabi mai kyau ne sosai" in kept + held and "\u00e9 daya" in kept + held
+    assert not list((tmp_path / "out").glob("*.part")) and not (tmp_path / "out" / ".staged.txt").exists()
+
+
+def test_heldout_is_blocks_of_neighbours_and_never_trained_on(tmp_path):
+    text = lines_of(2, 2000)
+    source = tmp_path / "text.txt"
+    source.write_text("\n".join(text), encoding="utf-8")
+    facts = prepare([source], tmp_path / "a", share=0.05)
+    held = (tmp_path / "a" / "heldout.txt").read_text(encoding="utf-8").splitlines()
+    assert facts["heldout"]["lines"] == 100 == len(held)
+    places = [text.index(line) for line in held]
+    assert {place // 50 for place in places} == {places[0] // 50, places[-1] // 50} and places == sorted(places)
+    prepare([source], tmp_path / "b", share=0.05)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    prepare([source], tmp_path / "c", share=0.05, seed=1)
+    assert digest(tmp_path / "a") != digest(tmp_path / "c")
+
+
+def test_given_heldout_shields_the_training_text(tmp_path):
+    text = lines_of(3, 100)
+    source, held = tmp_path / "text.txt", tmp_path / "held.txt"
+    source.write_text("\n".join(text), encoding="utf-8")
+    held.write_text("\n".join([*text[:5], *lines_of(4, 30)]), encoding="utf-8")
+    facts = prepare([source], tmp_path / "a", heldout=held)
+    assert facts["removed"] == {"exact heldout": 5} and facts["train"]["lines"] == 95
+    assert facts["heldout"]["lines"] == 35
+
+
+def test_limit_and_progress(tmp_path):
+    source = tmp_path / "text.txt"
+    source.write_text("\n".join(lines_of(5, 12_000)), encoding="utf-8")
+    seen = []
+    facts = prepare(
+        [source], tmp_path / "a", max_characters=900_000, progress=lambda done, total, facts: seen.append(done / total)
+    )
+    assert 850_000 < facts["train"]["characters"] + facts["heldout"]["characters"] <= 900_000
+    assert len(seen) >= 1 and seen == sorted(seen) and seen[-1] <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "no text in it"),
+        (b"\n \n", "no text in it"),
+        (b"daya kawai\n", "1 usable line"),
+        (b"1\n2\n3\n", "0 usable lines"),
+        (b"gida \xff\n", "not UTF-8"),
+    ],
+)
+def test_bad_text_is_refused_by_name(tmp_path, content, says):
+    source = tmp_path / "text.txt"
+    source.write_bytes(content)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "train.txt").write_text("what was there", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        prepare([source], tmp_path / "a")
+    assert str(caught.value).startswith(str(source)) and says in str(caught.value)
+    assert (tmp_path / "a" / "train.txt").read_text(encoding="utf-8") == "what was there"
+
+
+def test_empty_heldout_is_refused(tmp_path):
+    source, held = tmp_path / "text.txt", tmp_path / "held.txt"
+    source.write_text("\n".join(lines_of(6, 50)), encoding="utf-8")
+    held.write_text("", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        prepare([source], tmp_path / "a", heldout=held)
+    assert caught.value.file == held
+
+
+def test_count_text(tmp_path):
+    source = tmp_path / "text.txt"
+    source.write_text("sun zo\n\nd\u00e9 \n", encoding="utf-8")
+    assert count_text(source) == {"lines": 2, "words": 3, "characters": 8, "bytes": 11}
