@@ -26,6 +26,21 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+_SHOWN = {
+    "loss": "loss {:.2f}",
+    "heldout_loss": "held-out loss {:.2f}",
+    "tokens_per_second": "{:,.0f} tokens/s",
+    "measuring": "measuring {}",
+}
+
+
+def _note(facts: Mapping[str, Any]) -> str:
+    """What a person wants to see of the facts; the log has them all."""
+    shown = [form.format(facts[key]) for key, form in _SHOWN.items() if facts.get(key) is not None]
+    step = facts.get("step")
+    return " · ".join(shown + [step] if isinstance(step, str) else shown)
+
+
 class Events:
     """Append-only log of one run and its display.
 
@@ -68,7 +83,7 @@ class Events:
     def say(self, text: str) -> None:
         """Show a line to the person, where there is one."""
         if self.console is not None:
-            self.console.print(text, highlight=False)
+            self.console.print(text, highlight=False, soft_wrap=True)
 
     def notice(self, stage: str, message: str) -> None:
         """Something worth knowing that is no error."""
@@ -108,11 +123,9 @@ class _StageProgress:
             self.first, self.started = done, now
         pace = (done - self.first) / (now - self.started) if now > self.started else 0.0
         left = (total - done) / pace if pace > 0 else None
-        note = " · ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in facts.items()
-            if key != "notice" and value is not None
-        )
+        if facts.get("seconds_left") is not None:
+            left = float(facts["seconds_left"])
+        note = _note(facts)
         remaining = f"{clock(left)} left" if left is not None else ""
         if now - self.last_event >= 1.0 or done >= total:
             self.last_event = now
