@@ -35,7 +35,7 @@ _SHOWN = {
 
 
 def _note(facts: Mapping[str, Any]) -> str:
-    """What a person wants to see of the facts; the log has them all."""
+    """Pick what a person wants to see of the facts; the log has them all."""
     shown = [form.format(facts[key]) for key, form in _SHOWN.items() if facts.get(key) is not None]
     step = facts.get("step")
     return " · ".join(shown + [step] if isinstance(step, str) else shown)
