@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -22,12 +21,9 @@ def test_import_is_light():
 
 
 def test_import_is_quick():
-    def seconds() -> float:
-        start = time.perf_counter()
-        run("import vocab")
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(3)) < 2
+    assert float(run("import time, vocab; print(time.process_time())")) < 2, (
+        "seconds of processor, Python's start included"
+    )
 
 
 @pytest.mark.parametrize(

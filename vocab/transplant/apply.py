@@ -101,6 +101,8 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
     for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
         if hasattr(config, "vocab_size"):
             config.vocab_size = len(target)
+        if getattr(config, "tokenizer_class", None) is not None:
+            config.tokenizer_class = None  # it names the old tokenizer's class; the new one comes with its own
     _check(model, old, mixture)
     return notes
 
