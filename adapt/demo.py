@@ -16,7 +16,7 @@ YAML = """\
 # Written by `lexigraft demo`. The same job on your own language: `lexigraft init`.
 language: nya                    # Chichewa (Nyanja)
 source:
-  model: {model}
+  model: '{model}'
 corpus:
   text: [{data}/text.txt]
   heldout: {data}/heldout.txt    # whole books that no other stage sees
@@ -27,9 +27,21 @@ pretrain:
 evaluate:
   mode: probe                    # heads on a frozen body; demo.full=true fine-tunes the whole model
   tasks:
-    pos: {{train: {data}/pos/train.txt, dev: {data}/pos/dev.txt, test: {data}/pos/test.txt}}
-    ner: {{train: {data}/ner/train.txt, dev: {data}/ner/dev.txt, test: {data}/ner/test.txt}}
-    sentiment: {{train: {data}/sentiment/train.tsv, dev: {data}/sentiment/dev.tsv, test: {data}/sentiment/test.tsv}}
+    pos:
+      train: {data}/pos/train.txt
+      dev: {data}/pos/dev.txt
+      test: {data}/pos/test.txt
+      about: &silver "silver labels, made by program from English: corpora/sample/README.md"
+    ner:
+      train: {data}/ner/train.txt
+      dev: {data}/ner/dev.txt
+      test: {data}/ner/test.txt
+      about: *silver
+    sentiment:
+      train: {data}/sentiment/train.tsv
+      dev: {data}/sentiment/dev.tsv
+      test: {data}/sentiment/test.tsv
+      about: *silver
 """
 
 
