@@ -12,6 +12,7 @@ from typing import Any
 from lexigraft import InputError
 from vocab.head import head_parts
 
+HEAD_GAIN = 0.25
 HEAD_SEED = 20_240_229  # of a head that the source model lacks: the same for every arm, whatever the run's seed
 
 TOKENIZER_FILES = (
@@ -111,7 +112,8 @@ def _fresh_head(model: Any, missing: set[str]) -> bool:
     """Start a new head's transform as the identity, so that the states reach the embeddings as the body made them.
 
     A GELU would cut negative states off; a bias of 3 lifts them above it, and the layer norm that follows takes the
-    lift out again. So the new head computes the layer norm of its input, up to the curvature of GELU.
+    lift out again. So the new head computes the layer norm of its input, up to the curvature of GELU; the norm's gain
+    begins at a quarter, so that the first predictions are near the bias (the unigram frequencies) and not noise on it.
 
     Args:
         model: the model.
@@ -125,6 +127,8 @@ def _fresh_head(model: Any, missing: set[str]) -> bool:
     lacking = {id(p) for name, p in model.named_parameters(remove_duplicate=False) if name in missing}
     new = False
     for module in [m for part in head_parts(model)[0] for m in part.modules()]:
+        if isinstance(module, torch.nn.LayerNorm) and id(module.weight) in lacking:
+            torch.nn.init.constant_(module.weight, HEAD_GAIN)
         if isinstance(module, torch.nn.Linear) and id(module.weight) in lacking:
             new = True
             if module.in_features != module.out_features:

@@ -134,11 +134,17 @@ def forward(setup: Setup, batch: Batch) -> torch.Tensor:
     """Sum of nats over a batch's predicted tokens."""
     import torch
 
+    from adapt.pretrain.loss import linear_cross_entropy
+
     flat = torch.from_numpy(batch.rows * batch.inputs.shape[1] + batch.columns)
     attention = None if batch.attention.all() else torch.from_numpy(batch.attention).long()
     with autocast(setup.bf16):
         gathered = setup.predictor.gathered(torch.from_numpy(batch.inputs), attention, flat)
-        return setup.predictor.loss_sum(gathered, torch.from_numpy(batch.labels))
+        labels = torch.from_numpy(batch.labels)
+        if setup.predictor.full:
+            return setup.predictor.loss_sum(gathered, labels)
+        decoder = setup.predictor.decoder
+        return linear_cross_entropy(gathered, decoder.weight, decoder.bias, labels)
 
 
 def accumulate(setup: Setup, batch: Batch) -> float:

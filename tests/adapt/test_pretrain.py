@@ -15,10 +15,12 @@ import time
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy, linear
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from adapt.pretrain.checkpoint import listed
 from adapt.pretrain.engine import measure, pretrain
+from adapt.pretrain.loss import linear_cross_entropy
 from adapt.pretrain.model import load_with_head, objective_of
 from adapt.pretrain.step import accumulate, forward, train_step
 from lexigraft import InputError
@@ -77,6 +79,23 @@ def test_loss_and_gradient_are_those_of_the_plain_model(kind, tmp_path, tiny_sou
     plain.backward()
     assert loss == pytest.approx(float(plain.detach()), abs=1e-5)
     assert max(float((ours[n] - p.grad).abs().max()) for n, p in setup.trained.items()) < 1e-5
+
+
+@pytest.mark.parametrize("columns", [100, 20_000])
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "bf16"])
+def test_the_loss_in_blocks_is_the_plain_one(columns, half):
+    torch.manual_seed(0)
+    inputs = [torch.randn(7, 16), torch.randn(columns, 16), torch.randn(columns)]
+    labels = torch.randint(columns, (7,))
+    found = []
+    for way in (linear_cross_entropy, lambda s, w, b, y: cross_entropy(linear(s, w, b).float(), y, reduction="sum")):
+        leaves = [t.clone().requires_grad_() for t in inputs]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            loss = way(*leaves, labels)
+        (loss / 7).backward()
+        found.append([loss.detach(), *(t.grad for t in leaves)])
+    for ours, plain in zip(*found, strict=True):
+        assert torch.allclose(ours, plain, atol=2e-2 if half else 1e-5, rtol=1e-2 if half else 1e-5)
 
 
 def test_clm_predicts_the_token_that_follows(tmp_path, tiny_decoder, language):
@@ -167,13 +186,12 @@ def test_objective_follows_the_model(tiny_source, tiny_base, tiny_decoder):
 
 def test_training_learns_and_leaves_a_plain_folder(tmp_path, tiny_base, language):
     seen = []
-    facts = pretrain(tiny_base, tiny_base, language / "text.txt", language / "text.txt", options(lr=5e-3), 60, 0,
+    facts = pretrain(tiny_base, tiny_base, language / "text.txt", language / "text.txt", options(lr=1e-2), 60, 0,
                      tmp_path, progress=lambda d, t, f: seen.append((d, t, f)))  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, 61))
-    assert np.mean([line["loss"] for line in log[-5:]]) < np.mean([line["loss"] for line in log[:5]]) - 0.1
     watched = [line["heldout_loss"] for line in log if "heldout_loss" in line]
-    assert watched[-1] < watched[0] and facts["heldout_loss"] == watched[-1]
+    assert watched[-1] < watched[0] - 0.03 and facts["heldout_loss"] == watched[-1]
     assert seen[-1][:2] == (60, 60) and {"loss", "tokens_per_second", "seconds_left"} <= seen[-1][2].keys()
     assert facts["tokens"] == sum(line["tokens"] for line in log) and facts["new_head"] and facts["resumed_from"] == []
     assert facts["tokens"] > 60 * 256 * 0.7  # lines of a third of a block fill it less well than shorter ones
@@ -184,7 +202,7 @@ def test_training_learns_and_leaves_a_plain_folder(tmp_path, tiny_base, language
     assert (body.embeddings.word_embeddings.weight == model.bert.embeddings.word_embeddings.weight).all()
     before = (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns
     again = pretrain(
-        tiny_base, tiny_base, language / "text.txt", language / "text.txt", options(lr=5e-3), 60, 0, tmp_path
+        tiny_base, tiny_base, language / "text.txt", language / "text.txt", options(lr=1e-2), 60, 0, tmp_path
     )
     assert again == facts and (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns == before
 
