@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,69 @@ def compare(
         table.to_csv(output)
     shown = table[[column for column in table.columns if not column.endswith(("_low", "_high"))]].T
     console.print(shown.to_string(float_format=lambda value: f"{value:.3f}"), highlight=False)
+
+
+@tokenizer.command("extend")
+def extend(
+    source: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
+    text: Texts,
+    output: Output,
+    pieces: Annotated[int, typer.Option(help="How many pieces to add.")] = 4_000,
+    others: Annotated[
+        list[Path] | None, typer.Option(help="Text in the source's languages, to count what is cut differently.")
+    ] = None,
+) -> None:
+    """Add pieces of a new language to a tokenizer; what it had keeps its ids."""
+    from vocab.tokenizer.extend import extend as add
+
+    _new_folder(output)
+    made = add(source, text, pieces, others=others)
+    made.tokenizer.save_pretrained(output)
+    _tell(made.facts, output)
+
+
+@tokenizer.command("trim")
+def trim(
+    source: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
+    text: Texts,
+    output: Output,
+) -> None:
+    """Drop the pieces that no given text uses; these texts are cut as before."""
+    from vocab.tokenizer.trim import trim as cut
+
+    _new_folder(output)
+    made = cut(source, text)
+    made.tokenizer.save_pretrained(output)
+    _tell(made.facts, output)
+
+
+@tokenizer.command("check")
+def check(
+    source: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
+    text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    repair: Annotated[Path | None, typer.Option(help="Write a mended tokenizer into this folder.")] = None,
+) -> None:
+    """Look a tokenizer over, say what is wrong, and mend what is safe to mend."""
+    from vocab.tokenizer.check import check as look
+    from vocab.tokenizer.check import repair as mend
+
+    found = look(source, text or None)
+    for finding in found:
+        examples = f" ({', '.join(finding.examples[:5])})" if finding.examples else ""
+        mendable = "; --repair mends it" if finding.mendable else ""
+        line = f"{finding.name}: {finding.message}, {finding.count:,}{examples}{mendable}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not found:
+        console.print("nothing found", highlight=False)
+    if repair is not None:
+        mend(source).save_pretrained(_new_folder(repair))
+        console.print(f"wrote {repair}", highlight=False, soft_wrap=True)
+
+
+def _tell(facts: Mapping[str, object], output: Path) -> None:
+    for name, value in facts.items():
+        console.print(f"{name.replace('_', ' ')}: {value}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
 
 
 @transplant.command("run")

@@ -107,13 +107,13 @@ class Pretrain(Options):
     """What is trained: see `lexigraft tunings`."""
     lr: float = Field(5e-4, gt=0)
     """Peak learning rate."""
-    warmup: float = Field(0.06, ge=0, lt=1)
+    warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the rate rises."""
     schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
     weight_decay: float = Field(0.01, ge=0)
     """Decoupled weight decay (AdamW)."""
-    batch_tokens: int = Field(2048, ge=16)
+    batch_tokens: int = Field(1024, ge=16)
     """Tokens of one optimiser step."""
     micro_batch_tokens: int | None = Field(None, ge=16)
     """Tokens that go through the model at once; smaller needs less memory, the loss stays the same."""

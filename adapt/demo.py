@@ -24,6 +24,7 @@ tokenizer:
   vocab_size: 8000
 pretrain:
   minutes: 4                     # for each trained arm; turned into steps once
+  objective_options: {{mlm: {{unit: word-l2r, rate: 0.3}}}}
 evaluate:
   mode: probe                    # heads on a frozen body; demo.full=true fine-tunes the whole model
   tasks:

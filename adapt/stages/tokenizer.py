@@ -43,7 +43,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     facts: dict[str, Any] = {"vocab_size": len(new), "source_vocab_size": len(old)}
     for metric in ("fertility", "share_split", "characters_per_token"):
         if metric in table.columns:
-            facts[metric] = {name: float(table.loc[name, metric]) for name in ("source", "target")}
+            facts[metric] = {name: float(table[metric].to_dict()[name]) for name in ("source", "target")}
     if dropped := getattr(new, "facts", {}).get("dropped"):
         facts["normaliser_drops"] = dropped
     write_json(folder / "facts.json", facts)

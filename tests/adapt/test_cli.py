@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -111,3 +110,28 @@ def test_batch_goes_on_after_a_failure_and_says_so(here, tmp_path, tiny_source, 
     done = here("batch", bad, good, "seed=1")
     assert done.returncode == 1
     assert "bad.yaml (exit code 2)" in done.stdout and "good.yaml" in done.stdout
+
+
+def test_tokenizer_commands(here, tmp_path, tiny_source, language):
+    text = language / "text.txt"
+    trained = here("tokenizer", "train", "--text", text, "--like", tiny_source, "--vocab-size", 150, "--output", "new")
+    assert trained.returncode == 0 and "150 pieces" in trained.stdout, trained.stderr
+    compared = here("tokenizer", "compare", f"old={tiny_source}", "new", "--text", text, "--output", "table.csv")
+    assert compared.returncode == 0 and "fertility" in compared.stdout, compared.stderr
+    assert (tmp_path / "table.csv").read_text().count("\n") == 3
+    extended = here("tokenizer", "extend", tiny_source, "--text", text, "--pieces", 20, "--output", "more")
+    assert extended.returncode == 0 and "wrote more" in extended.stdout, extended.stderr
+    trimmed = here("tokenizer", "trim", tiny_source, "--text", text, "--output", "less")
+    assert trimmed.returncode == 0 and "before: " in trimmed.stdout, trimmed.stderr
+    assert here("tokenizer", "check", "new", "--text", text).returncode == 0
+    assert here("tokenizer", "train", "--text", text, "--output", "new").returncode == 2
+
+
+def test_transplant_commands(here, tmp_path, tiny_source, language, finished_run):
+    target = finished_run.folder / "tokenizer"
+    done = here("transplant", "run", tiny_source, target, "--text", language / "text.txt", "--output", "graft")
+    assert done.returncode == 0 and "Vocabulary transplant" in done.stdout, done.stderr
+    told = here("transplant", "explain", "graft", "[CLS]")
+    assert told.returncode == 0 and "1.0000  [CLS]" in told.stdout, told.stderr
+    nearly = here("transplant", "run", tiny_source, target, "--method", "focus -> subword", "--output", "x")
+    assert nearly.returncode == 2 and "subwords" in nearly.stderr
