@@ -85,7 +85,6 @@ def initialise(
         InputError: a file is missing, empty, not UTF-8, or not in the form its task needs; the YAML is there already.
     """
     from corpora.card import load_card
-
     from corpora.text import read_lines
 
     path = output or Path(f"{language}.yaml")
