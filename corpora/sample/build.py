@@ -1,8 +1,8 @@
 """Makes the silver labels of the sample again: `python -m corpora.sample.build [FOLDER [GOLD]]`.
 
 With GOLD (see corpora/sample/measure.py) it also says how well the dictionary of all silver labels does by itself.
-Needs the extras `demo` and `build-sample`, some five minutes and 3 GB of memory. The same packages on the same kind of
-machine give the same bytes.
+Needs the extras `demo` and `build-sample`, some three minutes of one core and 1.5 GB of memory. The same
+packages on the same kind of machine give the same bytes.
 """
 
 from __future__ import annotations
