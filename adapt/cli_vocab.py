@@ -53,7 +53,10 @@ def compare(
     """Compare tokenizers on the same text."""
     import vocab
 
-    named = dict(entry.split("=", 1) if "=" in entry else (Path(entry).name, entry) for entry in tokenizers)
+    named = {}
+    for entry in tokenizers:
+        name, _, where = entry.partition("=") if "=" in entry else (Path(entry).name, "", entry)
+        named[name] = where
     if len(named) != len(tokenizers):
         raise InputError("two tokenizers have the same name", found=", ".join(tokenizers), expected="NAME=WHERE")
     table = vocab.compare(named, text)

@@ -30,7 +30,9 @@ def wheel(tmp_path_factory) -> Path:
         if not name.startswith("tests/") and (ROOT / name).is_file():
             (folder / "src" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / "src" / name)
-    done = pip(Path(sys.executable), "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(folder / "src"))
+    done = pip(
+        Path(sys.executable), "wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(folder / "src")
+    )
     assert done.returncode == 0, done.stderr
     return next(folder.glob("lexigraft-*.whl"))
 

@@ -45,7 +45,9 @@ class Registry(Generic[S]):
             if found is None:
                 continue
             if found.name.replace("-", "_") != module.name.rstrip("_"):
-                raise TypeError(f"{self.package}.{module.name} declares the {self.kind} {found.name!r}: names must agree")
+                raise TypeError(
+                    f"{self.package}.{module.name} declares the {self.kind} {found.name!r}: names must agree"
+                )
             specs[found.name] = found
         return dict(sorted(specs.items()))
 
@@ -60,7 +62,9 @@ class Registry(Generic[S]):
         except KeyError:
             near = difflib.get_close_matches(name, self._specs, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"unknown {self.kind} {name!r}{hint}", expected=f"one of {', '.join(self._specs)}") from None
+            raise InputError(
+                f"unknown {self.kind} {name!r}{hint}", expected=f"one of {', '.join(self._specs)}"
+            ) from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._specs
