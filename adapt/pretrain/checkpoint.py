@@ -110,6 +110,22 @@ def whole_or_nothing(partial: Path, size: int) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def disk_full_said(folder: Path) -> Iterator[None]:
+    """Turn the system's "no space left" into an error that says where, and that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            "the disk is full",
+            file=folder,
+            found=f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free",
+            expected="room; what was saved before is untouched, start again to go on from it",
+        ) from None
+
+
 def listed(root: Path) -> list[Path]:
     """Checkpoint folders, oldest first."""
     return sorted(p for p in root.glob("step-*") if p.is_dir())

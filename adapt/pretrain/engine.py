@@ -70,9 +70,24 @@ def pretrain(
     Raises:
         InputError: bad input, a full disk, or a loss that is not a number or explodes; checkpoints stay as they are.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    with saved.disk_full_said(folder):
+        return _pretrain(model_dir, tokenizer_dir, text, heldout, options, steps, seed, folder, progress)
+
+
+def _pretrain(
+    model_dir: Path,
+    tokenizer_dir: Path,
+    text: Path,
+    heldout: Path | None,
+    options: Any,
+    steps: int,
+    seed: int,
+    folder: Path,
+    progress: Progress | None,
+) -> dict[str, Any]:
     import torch
 
-    folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda done, total, facts: None)
     identity = _identity(model_dir, tokenizer_dir, text, options, steps, seed)
     finished = read_json(folder / "finished.json")
