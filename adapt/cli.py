@@ -143,9 +143,8 @@ def batch(
         load(path, _overrides(settings))  # a typing error in the last file is told before the first one runs
     codes = LAUNCHERS[on].launch(paths, settings)
     for path, code in codes.items():
-        console.print(
-            f"{'[green]✓' if code == 0 else '[red]✗'}[/] {path}" + ("" if code == 0 else f" (exit code {code})")
-        )
+        mark, told = ("[green]✓[/]", "") if code == 0 else ("[red]✗[/]", f" (exit code {code})")
+        console.print(f"{mark} {path}{told}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if any(codes.values()) else 0)
 
 
@@ -323,14 +322,13 @@ def _finish(folder: Path, demo: bool = False) -> None:
     console.print()
     console.print(table_text(folder))
     console.print(f"\nrun folder: [bold]{folder}[/]  (report: {folder / 'report' / 'report.html'})", soft_wrap=True)
-    text = "demo-data/heldout.txt" if demo else "FILE"
+    labelled = [task.name for task in TASKS if any(folder.glob(f"evaluate/*/{task.name}/seed-*/head.json"))]
+    text = folder.parent / "demo-data" / "heldout.txt" if demo else "FILE"
+    first = f"predict {folder} {'ner' if 'ner' in labelled else labelled[0]} {text}" if labelled else f"status {folder}"
+    init = "init hau --text TEXT --pos DIR --ner DIR --sentiment DIR --model DIR_OR_HUB_ID"
     console.print("next:", highlight=False)
-    for line in (
-        f"lexigraft predict {folder} ner {folder.parent / text if demo else text}",
-        f"lexigraft ui --runs {folder.parent}",
-        "lexigraft init hau --text TEXT --pos DIR --ner DIR --sentiment DIR --model DIR_OR_HUB_ID",
-    ):
-        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    for line in (first, f"ui --runs {folder.parent}", init):
+        console.print(f"  lexigraft {line}", highlight=False, soft_wrap=True)
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
