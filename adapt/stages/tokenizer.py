@@ -44,6 +44,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     for metric in ("fertility", "share_split", "characters_per_token"):
         if metric in table.columns:
             facts[metric] = {name: float(table[metric].to_dict()[name]) for name in ("source", "target")}
+    facts["intervals"] = table.attrs.get("intervals", {})
     if dropped := getattr(new, "facts", {}).get("dropped"):
         facts["normaliser_drops"] = dropped
     write_json(folder / "facts.json", facts)
