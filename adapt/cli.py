@@ -332,6 +332,9 @@ def _finish(folder: Path, demo: bool = False) -> None:
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
+    from adapt.events import ask_to_stop
+
+    ask_to_stop()
     raise KeyboardInterrupt
 
 

@@ -26,6 +26,18 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+_stop = False
+
+
+def ask_to_stop() -> None:
+    """Make the next report of progress raise KeyboardInterrupt.
+
+    An exception that a signal handler raises is lost when it falls into a callback or a destructor; this one is not.
+    """
+    global _stop
+    _stop = True
+
+
 _SHOWN = {
     "loss": "loss {:.2f}",
     "heldout_loss": "held-out loss {:.2f}",
@@ -116,6 +128,8 @@ class _StageProgress:
         return self
 
     def __call__(self, done: float, total: float, facts: Mapping[str, Any]) -> None:
+        if _stop:
+            raise KeyboardInterrupt
         now = time.monotonic()
         if "notice" in facts:
             self.events.notice(self.stage, str(facts["notice"]))

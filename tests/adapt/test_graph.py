@@ -143,3 +143,26 @@ def test_a_half_written_event_line_is_mended(tmp_path):
     events.emit("run")
     events.close()
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["run", "run"]
+
+
+def test_a_stop_that_was_swallowed_is_heard_at_the_next_report(context, monkeypatch):
+    """A signal handler's exception is lost inside a destructor; the run must stop all the same."""
+    from adapt import events
+
+    monkeypatch.setattr(events, "_stop", False)
+
+    class Swallows:
+        def __del__(self):
+            events.ask_to_stop()
+            raise KeyboardInterrupt
+
+    def work(context, folder, report):
+        report(0, 2, {})
+        one = Swallows()
+        del one
+        report(1, 2, {})
+        raise AssertionError("went on")
+
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: None)
+    with pytest.raises(KeyboardInterrupt):
+        execute([Stage("s", work)], context)
