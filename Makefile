@@ -3,16 +3,16 @@ BIN := .venv/bin
 # The end of each stamp names what is installed; a changed pyproject or constraints file installs again.
 STAMPS := .venv/.stamps
 
-.PHONY: demo test test-all lint types ui bench clean
+.PHONY: demo test test-all lint types ui bench-transplant bench-pretrain clean
 
 demo: $(STAMPS)/demo
 	$(BIN)/lexigraft demo $(ARGS)
 
 test: $(STAMPS)/dev
-	$(BIN)/python -m pytest -q -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 test-all: $(STAMPS)/dev
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -34,8 +34,12 @@ $(STAMPS)/dev: $(STAMPS)/demo
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,ui,dev]'
 	@mkdir -p $(STAMPS) && touch $@
 
-bench: $(STAMPS)/dev
-	$(BIN)/python -m benchmarks
+# SOURCE: folder of a multilingual source model; TEXT: text of the language, one sentence a line.
+bench-transplant: $(STAMPS)/dev
+	$(BIN)/python benchmarks/transplant.py --source $(SOURCE) --text $(TEXT) $(ARGS)
+
+bench-pretrain: $(STAMPS)/dev
+	$(BIN)/python benchmarks/pretrain.py --source $(SOURCE) --text $(TEXT) $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

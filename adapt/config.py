@@ -84,7 +84,7 @@ class Tokenizer(Options):
 class Transplant(Options):
     """How the new vocabulary gets its embeddings."""
 
-    method: str | None = None
+    method: str | None = Field(None, json_schema_extra={"examples": ["focus -> subwords -> mean", *METHODS.names]})
     """A method or a chain (`focus -> subwords -> mean`); nothing means the default chain."""
     vectors: Literal["counts+characters", "counts", "characters", "fasttext"] | None = None
     """Evidence about the new tokens, for methods that need it; nothing means what the method was published with."""
@@ -101,9 +101,9 @@ class Pretrain(Options):
     """Wall-clock budget of each arm; turned once into steps by a short measurement."""
     steps: int | None = Field(None, gt=0)
     """Number of optimiser steps; overrides `minutes`."""
-    objective: str | None = None
+    objective: str | None = Field(None, json_schema_extra={"examples": list(OBJECTIVES.names)})
     """`mlm` or `clm`; nothing means what the source model was made for."""
-    tuning: str = "full"
+    tuning: str = Field("full", json_schema_extra={"examples": list(TUNINGS.names)})
     """What is trained: see `lexigraft tunings`."""
     lr: float = Field(5e-4, gt=0)
     """Peak learning rate."""

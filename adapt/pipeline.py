@@ -97,6 +97,7 @@ def run(
         _write_run_yaml(folder, settings)
         context = Context(settings, folder, source, events)
         stages = plan(settings, source)
+        events.emit("plan", stages=[stage.name for stage in stages])
         if preflight and not all((folder / stage.name / "done.json").is_file() for stage in stages):
             from adapt.preflight import check
 

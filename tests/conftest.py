@@ -12,6 +12,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("LEXIGRAFT_DATA", ROOT.parent / "shared" / "data"))
 
+# Two libraries that each start a thread a core get in each other's way; the commands that tests start inherit this.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")
