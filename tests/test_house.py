@@ -62,12 +62,11 @@ def test_vocab_is_light():
 
 
 def _registries():
-    from vocab.compare.metric import METRICS
-
     from adapt.evaluate.task import TASKS
     from adapt.launch.launcher import LAUNCHERS
     from adapt.pretrain.objectives.objective import OBJECTIVES
     from adapt.tuning.tuning import TUNINGS
+    from vocab.compare.metric import METRICS
     from vocab.transplant.method import METHODS
 
     return [TASKS, LAUNCHERS, OBJECTIVES, TUNINGS, METRICS, METHODS]
