@@ -185,25 +185,23 @@ def test_objective_follows_the_model(tiny_source, tiny_base, tiny_decoder):
 
 
 def test_training_learns_and_leaves_a_plain_folder(tmp_path, tiny_base, language):
-    seen = []
-    facts = pretrain(tiny_base, tiny_base, language / "text.txt", language / "text.txt", options(lr=1e-2), 60, 0,
+    seen, given = [], options(lr=1e-2, batch_tokens=512)
+    facts = pretrain(tiny_base, tiny_base, language / "text.txt", language / "text.txt", given, 60, 0,
                      tmp_path, progress=lambda d, t, f: seen.append((d, t, f)))  # fmt: skip
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, 61))
     watched = [line["heldout_loss"] for line in log if "heldout_loss" in line]
-    assert watched[-1] < watched[0] - 0.03 and facts["heldout_loss"] == watched[-1]
+    assert watched[-1] < watched[0] - 0.01 and facts["heldout_loss"] == watched[-1]
     assert seen[-1][:2] == (60, 60) and {"loss", "tokens_per_second", "seconds_left"} <= seen[-1][2].keys()
     assert facts["tokens"] == sum(line["tokens"] for line in log) and facts["new_head"] and facts["resumed_from"] == []
-    assert facts["tokens"] > 60 * 256 * 0.7  # lines of a third of a block fill it less well than shorter ones
+    assert facts["tokens"] > 60 * 512 * 0.7  # lines of a third of a block fill it less well than shorter ones
     AutoTokenizer.from_pretrained(tmp_path / "model")
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "model")
     assert model.config.hidden_dropout_prob == 0.1  # the source's, for whoever tunes it next
     body = AutoModel.from_pretrained(tmp_path / "model")
     assert (body.embeddings.word_embeddings.weight == model.bert.embeddings.word_embeddings.weight).all()
     before = (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns
-    again = pretrain(
-        tiny_base, tiny_base, language / "text.txt", language / "text.txt", options(lr=1e-2), 60, 0, tmp_path
-    )
+    again = pretrain(tiny_base, tiny_base, language / "text.txt", language / "text.txt", given, 60, 0, tmp_path)
     assert again == facts and (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -222,7 +220,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.environ["LEXIGRAFT_TEST_STALL"] = stall
-        pretrain(source, source, text, text, o, 120, 3, root / name)
+        pretrain(source, source, text, text, o, 60, 3, root / name)
         os._exit(0)
     print(child, flush=True)
     print(os.waitpid(child, 0)[1], flush=True)
@@ -266,7 +264,7 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path, tiny_base, language
     assert server.wait() == 0
     draw = random.Random(0)
     root = tmp_path / "cut" / "checkpoints"
-    for number, mark in enumerate(sorted(draw.sample(range(8, 110), 8))):
+    for number, mark in enumerate(sorted(draw.sample(range(6, 55), 6))):
         stalled = number in (1, 3)
         child = server.start("cut", 0.3 if stalled else 0.0)
         if stalled:  # killed while a checkpoint is being written
@@ -282,10 +280,10 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path, tiny_base, language
     server.process.wait(timeout=60)
     server.process.stdout.close()
     facts = json.loads((tmp_path / "cut" / "finished.json").read_text())["facts"]
-    assert len(facts["resumed_from"]) >= 6 and facts["resumed_from"][-1] > 90 and not facts["notices"]
+    assert len(facts["resumed_from"]) >= 4 and facts["resumed_from"][-1] > 30 and not facts["notices"]
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
     log = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == list(range(1, 121))
+    assert [line["step"] for line in log] == list(range(1, 61))
     assert len(listed(root)) == 2 and not list(root.glob(".partial-*"))
 
 
