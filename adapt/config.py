@@ -113,6 +113,8 @@ class Pretrain(Options):
     """How the rate falls after the warm-up."""
     weight_decay: float = Field(0.01, ge=0)
     """Decoupled weight decay (AdamW)."""
+    dropout: float | None = Field(0.0, ge=0, lt=1)
+    """Dropout while training; nothing means the model's own. Short runs learn faster without."""
     batch_tokens: int = Field(1024, ge=16)
     """Tokens of one optimiser step."""
     micro_batch_tokens: int | None = Field(None, ge=16)
