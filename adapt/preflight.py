@@ -60,7 +60,10 @@ def estimate(context: Context) -> Estimate:
         from adapt.pretrain.engine import measure
 
         words = tokenizer_folder(config.source, context.source)
-        measured = measure(context.source, words, config.corpus.text[0], config.pretrain, config.seed)
+        with context.events.progress("preflight") as report:
+            measured = measure(
+                context.source, words, config.corpus.text[0], config.pretrain, config.seed, progress=report
+            )
         before = {"settings": key, "measured": measured}
     measured = before["measured"]
     trained = [arm for arm in config.arms if arm != "source"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from adapt.pretrain.data import tokenise
 from adapt.pretrain.step import set_up, train_step
 from vocab.tokenizer.load import load_tokenizer
+
+Progress = Callable[[float, float, Mapping[str, Any]], None]
 
 WARM_STEPS = 2  # steps that are not counted
 
@@ -22,6 +25,7 @@ def measure(
     seed: int,
     steps: int = 6,
     folder: Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Time a few throw-away steps, to turn minutes into steps and to say what a run will need.
 
@@ -33,6 +37,7 @@ def measure(
         seed: seed.
         steps: steps that count; two before them do not.
         folder: where the tokens go; a temporary folder when None.
+        progress: called as (steps done, steps in all, {}).
 
     Returns:
         seconds_per_step (median), seconds (all of it), tokens_per_step, characters_per_step, tokens_per_second,
@@ -57,6 +62,8 @@ def measure(
             start = time.monotonic()
             counted.append(train_step(setup, step)["tokens"])
             times.append(time.monotonic() - start)
+            if progress:
+                progress(step + 1, WARM_STEPS + steps, {})
         per_token = tokens.facts["characters"] / tokens.facts["tokens"]
         setup.stream.tokens.__dict__.clear()  # lets go of the memory-mapped files before the folder goes
     seconds, count = statistics.median(times[WARM_STEPS:]), statistics.mean(counted)

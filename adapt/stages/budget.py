@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,17 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     steps: dict[str, int] = {}
     measured: dict[str, Any] = {}
     for number, arm in enumerate(arms):
-        report(number, len(arms), {"measuring": arm})
+
+        def told(done: float, total: float, facts: Mapping[str, Any], number: int = number, arm: str = arm) -> None:
+            report(number + done / total, len(arms), {"measuring": arm, **facts})
+
+        told(0, 1, {})
         if options.steps is not None:
             steps[arm] = options.steps
             continue
         model, tokenizer = origin(context, arm)
-        measured[arm] = measure(model, tokenizer, context.path("corpus") / "train.txt", options, context.config.seed)
+        text = context.path("corpus") / "train.txt"
+        measured[arm] = measure(model, tokenizer, text, options, context.config.seed, progress=told)
         # The new vocabulary's own preparation is paid by the arm that uses it: the arms are compared at equal time.
         spent = sum(context.facts(s)["seconds"] for s in ("tokenizer", "transplant")) if arm == "adapted" else 0.0
         seconds = (options.minutes or 0) * 60 - spent
