@@ -37,21 +37,26 @@ def hashes(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(wanted)}
 
 
-def last_event(folder: Path) -> dict:
+def training(folder: Path | None, pid: int) -> bool:
+    """Whether this very process (not one before it) is in the middle of a pretraining stage, by the run's log."""
     try:
-        lines = (folder / "events.jsonl").read_text().splitlines()
-        return json.loads(lines[-1]) if lines else {}
+        lines = (folder / "events.jsonl").read_text().splitlines() if folder else []
+        events = [json.loads(line) for line in lines]
     except (OSError, ValueError):
-        return {}
+        return False
+    own = next((n for n, event in enumerate(events) if event.get("pid") == pid), len(events))
+    last = events[-1] if len(events) > own + 1 else {}
+    return str(last.get("stage", "")).startswith("pretrain/") and last["event"] in ("started", "progress", "notice")
 
 
-def writing(folder: Path) -> list[Path]:
-    """Temporary checkpoint folders: one is there while a checkpoint is being written."""
-    return [p for p in folder.glob(".partial/pretrain--*/checkpoints/*") if p.name.startswith(".")]
+def writing(folder: Path, since: float) -> list[Path]:
+    """Temporary checkpoint folders made since then: one is there while a checkpoint is being written."""
+    found = [p for p in folder.glob(".partial/pretrain--*/checkpoints/*") if p.name.startswith(".")]
+    return [p for p in found if p.exists() and p.stat().st_mtime >= since]
 
 
 def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, language):
-    settings = {"pretrain__steps": 60, "pretrain__checkpoint_seconds": 0.0}
+    settings = {"pretrain__steps": 120, "pretrain__checkpoint_seconds": 0.0}
     whole = write_config(tmp_path / "whole" / "small.yaml", tiny_source, language, **settings)
     cut = write_config(tmp_path / "cut" / "small.yaml", tiny_source, language, **settings)
     unbroken = start(whole)
@@ -61,20 +66,18 @@ def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, langu
     deadline = time.monotonic() + 900
     while killed["all"] < KILLS or killed["training"] < IN_TRAINING or not killed["checkpoint"]:
         assert time.monotonic() < deadline, f"could not kill often enough: {killed}"
-        process = start(cut)
+        process, since = start(cut), time.time()
         in_training = killed["all"] >= KILLS - IN_TRAINING
         moment = time.monotonic() + draw.uniform(0.5, 8.0)
         aim = draw.random() * 0.3
+        folder: Path | None = None
         while process.poll() is None:
-            folders = list((tmp_path / "cut" / "runs").glob("mul-*"))
-            event = last_event(folders[0]) if folders else {}
-            training = str(event.get("stage", "")).startswith("pretrain/") and event["event"] in ("started", "progress")
-            if in_training and training:
+            folder = next((tmp_path / "cut" / "runs").glob("mul-*"), None)
+            if in_training and training(folder, process.pid):
                 time.sleep(aim)
-                if not killed["checkpoint"]:
-                    until = time.monotonic() + 2
-                    while not writing(folders[0]) and time.monotonic() < until and process.poll() is None:
-                        pass
+                until = time.monotonic() + 2
+                while not killed["checkpoint"] and not writing(folder, since) and time.monotonic() < until:
+                    pass
                 break
             if not in_training and time.monotonic() > moment:
                 break
@@ -82,13 +85,12 @@ def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, langu
         if process.poll() is not None:
             assert process.returncode == 0, process.stderr.read().decode()
             pytest.fail(f"the run ended before it was killed often enough: {killed}")
-        event = last_event(folders[0]) if folders else {}
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         killed["all"] += 1
-        if str(event.get("stage", "")).startswith("pretrain/") and event["event"] in ("started", "progress"):
+        if training(folder, process.pid):
             killed["training"] += 1
-            killed["checkpoint"] += bool(writing(folders[0]))
+            killed["checkpoint"] += bool(writing(folder, since))
     last = start(cut)
     assert last.wait(timeout=600) == 0, last.stderr.read().decode()
     expected = hashes(next((tmp_path / "whole" / "runs").glob("mul-*")))
