@@ -21,10 +21,12 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL to a process
 KILLS, IN_TRAINING = 10, 6
 
 
-def start(config: Path) -> subprocess.Popen[bytes]:
+def start(config: Path, stall: float = 0.0) -> subprocess.Popen[bytes]:
+    """Start the run in a process group of its own; `stall` makes the writing of a checkpoint last so many seconds."""
+    environment = {**os.environ, "LEXIGRAFT_TEST_STALL": str(stall)} if stall else None
     command = [sys.executable, "-m", "adapt.cli", "run", str(config)]
     return subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
 
 
@@ -66,8 +68,8 @@ def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, langu
     deadline = time.monotonic() + 900
     while killed["all"] < KILLS or killed["training"] < IN_TRAINING or not killed["checkpoint"]:
         assert time.monotonic() < deadline, f"could not kill often enough: {killed}"
-        process, since = start(cut), time.time()
         in_training = killed["all"] >= KILLS - IN_TRAINING
+        process, since = start(cut, 0.2 if in_training and not killed["checkpoint"] else 0.0), time.time()
         moment = time.monotonic() + draw.uniform(0.5, 8.0)
         aim = draw.random() * 0.3
         folder: Path | None = None
