@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.padding import Padding
 
 import lexigraft
-from adapt import cli_vocab
+from adapt.cli_tokenizer import tokenizer
+from adapt.cli_transplant import transplant
 from adapt.evaluate.task import TASKS
 from lexigraft import InputError
 
@@ -26,8 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(cli_vocab.tokenizer, name="tokenizer")
-app.add_typer(cli_vocab.transplant, name="transplant")
+app.add_typer(tokenizer, name="tokenizer")
+app.add_typer(transplant, name="transplant")
 console = Console()
 
 Overrides = Annotated[

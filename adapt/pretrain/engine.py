@@ -70,87 +70,75 @@ def pretrain(
     Raises:
         InputError: bad input, a full disk, or a loss that is not a number or explodes; checkpoints stay as they are.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with saved.disk_full_said(folder):
-        return _pretrain(model_dir, tokenizer_dir, text, heldout, options, steps, seed, folder, progress)
-
-
-def _pretrain(
-    model_dir: Path,
-    tokenizer_dir: Path,
-    text: Path,
-    heldout: Path | None,
-    options: Any,
-    steps: int,
-    seed: int,
-    folder: Path,
-    progress: Progress | None,
-) -> dict[str, Any]:
     import torch
 
+    folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda done, total, facts: None)
     identity = _identity(model_dir, tokenizer_dir, text, options, steps, seed)
     finished = read_json(folder / "finished.json")
     if finished and finished.get("identity") == identity and (folder / "model" / "config.json").is_file():
         return finished["facts"]
-    say(0, steps, {"what": "tokenising"})
-    tokenizer = load_tokenizer(tokenizer_dir)
-    tokens = tokenise(text, tokenizer, folder / "tokens", progress=lambda d, t, f: say(0, steps, f))
-    setup = set_up(model_dir, tokenizer_dir, tokens, tokenizer, options, steps, seed)
-    watched = _heldout_batch(setup, heldout, tokenizer, folder)
+    with saved.disk_full_said(folder):
+        say(0, steps, {"what": "tokenising"})
+        tokenizer = load_tokenizer(tokenizer_dir)
+        tokens = tokenise(text, tokenizer, folder / "tokens", progress=lambda d, t, f: say(0, steps, f))
+        setup = set_up(model_dir, tokenizer_dir, tokens, tokenizer, options, steps, seed)
+        watched = _heldout_batch(setup, heldout, tokenizer, folder)
 
-    root = folder / "checkpoints"
-    state: dict[str, Any] = {
-        "step": 0,
-        "seconds": 0.0,
-        "step_seconds": 0.0,
-        "tokens": 0,
-        "resumed_from": [],
-        "notices": [],
-    }
-    last, notices = saved.load_last(root)
-    if last is not None and last.state["identity"] != identity:
-        notices.append("the checkpoints that were there belong to other settings or another text: started afresh")
-        shutil.rmtree(root, ignore_errors=True)
-        last = None
-    if last is not None:
-        state = {**state, **last.state}
-        if state["threads"] != torch.get_num_threads():
-            notices.append(f"{state['threads']} threads before, {torch.get_num_threads()} now: not equal to the bit")
-        _restore(setup, last)
-        state["resumed_from"] = [*state["resumed_from"], state["step"]]
-    if setup.predictor.full:
-        notices.append("a head of an unknown kind: logits are computed at every position (slower, more memory)")
-    state.update(identity=identity, threads=torch.get_num_threads(), notices=[*state["notices"], *notices])
-    for notice in notices:
-        say(state["step"], steps, {"notice": notice})
-    _loop(setup, state, watched, folder, say)
+        root = folder / "checkpoints"
+        state: dict[str, Any] = {
+            "step": 0,
+            "seconds": 0.0,
+            "step_seconds": 0.0,
+            "tokens": 0,
+            "resumed_from": [],
+            "notices": [],
+        }
+        last, notices = saved.load_last(root)
+        if last is not None and last.state["identity"] != identity:
+            notices.append("the checkpoints that were there belong to other settings or another text: started afresh")
+            shutil.rmtree(root, ignore_errors=True)
+            last = None
+        if last is not None:
+            state = {**state, **last.state}
+            if state["threads"] != torch.get_num_threads():
+                notices.append(
+                    f"{state['threads']} threads before, {torch.get_num_threads()} now: not equal to the bit"
+                )
+            _restore(setup, last)
+            state["resumed_from"] = [*state["resumed_from"], state["step"]]
+        if setup.predictor.full:
+            notices.append("a head of an unknown kind: logits are computed at every position (slower, more memory)")
+        state.update(identity=identity, threads=torch.get_num_threads(), notices=[*state["notices"], *notices])
+        for notice in notices:
+            say(state["step"], steps, {"notice": notice})
+        _loop(setup, state, watched, folder, say)
 
-    parameters = sum(p.numel() for p in setup.model.parameters())
-    trained = sum(p.numel() for p in setup.trained.values())
-    partial = folder / ".partial-model"
-    with saved.whole_or_nothing(partial, 4 * parameters):
-        save_plain(setup.tuning.finish(setup.model), tokenizer_dir, partial)
-        for file in partial.iterdir():
-            saved.sync(file)
-        move_into_place(partial, folder / "model")
-    characters = round(state["tokens"] * tokens.facts["characters"] / tokens.facts["tokens"])
-    keys = ("seconds", "step_seconds", "tokens", "loss", "heldout_loss", "resumed_from", "notices", "threads")
-    facts = {
-        "steps": steps,
-        **{key: state.get(key) for key in keys},
-        "characters": characters,
-        "tokens_per_second": state["tokens"] / max(state["step_seconds"], 1e-9),
-        "characters_per_second": characters / max(state["step_seconds"], 1e-9),
-        "epochs": state["tokens"] / (tokens.facts["tokens"] + tokens.facts["lines"]),
-        "parameters": parameters,
-        "trained_parameters": trained,
-        "precision": "bf16" if setup.bf16 else "fp32",
-        "objective": setup.objective.name,
-        "new_head": setup.new_head,
-    }
-    write_json(folder / "finished.json", {"identity": identity, "facts": facts})
-    return facts
+        parameters = sum(p.numel() for p in setup.model.parameters())
+        trained = sum(p.numel() for p in setup.trained.values())
+        partial = folder / ".partial-model"
+        with saved.whole_or_nothing(partial, 4 * parameters):
+            save_plain(setup.tuning.finish(setup.model), tokenizer_dir, partial)
+            for file in partial.iterdir():
+                saved.sync(file)
+            move_into_place(partial, folder / "model")
+        characters = round(state["tokens"] * tokens.facts["characters"] / tokens.facts["tokens"])
+        keys = ("seconds", "step_seconds", "tokens", "loss", "heldout_loss", "resumed_from", "notices", "threads")
+        facts = {
+            "steps": steps,
+            **{key: state.get(key) for key in keys},
+            "characters": characters,
+            "tokens_per_second": state["tokens"] / max(state["step_seconds"], 1e-9),
+            "characters_per_second": characters / max(state["step_seconds"], 1e-9),
+            "epochs": state["tokens"] / (tokens.facts["tokens"] + tokens.facts["lines"]),
+            "parameters": parameters,
+            "trained_parameters": trained,
+            "precision": "bf16" if setup.bf16 else "fp32",
+            "objective": setup.objective.name,
+            "new_head": setup.new_head,
+        }
+        write_json(folder / "finished.json", {"identity": identity, "facts": facts})
+        return facts
 
 
 def _loop(setup: Setup, state: dict[str, Any], watched: Batch | None, folder: Path, say: Progress) -> None:

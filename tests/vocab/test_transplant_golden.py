@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models
 
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
+from tests.vocab.six_tokens import BC, CD, E_, UNK, B, D, E, six_tokens
 from vocab.transplant.dictionary import pairs_of
 from vocab.transplant.method import METHODS, Problem
 from vocab.transplant.multivariate import covariance
@@ -18,20 +19,12 @@ from vocab.transplant.reinit import script_of
 from vocab.vectors.align import align, procrustes
 from vocab.view import Vocabulary
 
-OLD = ["<unk>", "▁a", "▁b", "c", "d", "▁"]
-NEW = ["<unk>", "▁b", "▁bc", "▁e", "d", "▁cd"]
-E = np.array([[0, 0], [3, 4], [6, 8], [1, 0], [0, 2], [2, 0]], np.float32)
-UNK, B, BC, E_, D, CD = range(6)
-
 
 @pytest.fixture
 def six() -> Problem:
-    vectors = np.array([[0, 0], [0, 3], [2, 0], [0, 0], [0, 1], [0, 5]], np.float32)
-    source = np.array([[0, 0], [1, 0], [0, 1], [1, 1], [0, 0], [0, 0]], np.float32)
-    return Problem(
-        Vocabulary.of(metaspace(OLD, ["<unk>"])), Vocabulary.of(metaspace(NEW, ["<unk>"])), {"input": E},
-        vectors, source, seed=3,
-    )  # fmt: skip
+    return six_tokens(
+        [[0, 0], [0, 3], [2, 0], [0, 0], [0, 1], [0, 5]], [[0, 0], [1, 0], [0, 1], [1, 1], [0, 0], [0, 0]]
+    )
 
 
 def rows_of(problem: Problem, method: str, **options):

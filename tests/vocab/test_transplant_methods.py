@@ -9,6 +9,7 @@ import pytest
 
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace, wordpiece
+from tests.vocab.six_tokens import BC, CD, E_, NEW, UNK, B, D, E, six_tokens
 from vocab.matrix import fingerprint
 from vocab.mixture import Mixture
 from vocab.transplant import chain
@@ -19,23 +20,10 @@ from vocab.transplant.specials import map_specials
 from vocab.transplant.subwords import old_pieces
 from vocab.view import Vocabulary
 
-# Old: <unk> ▁a ▁b c d ▁; new: <unk> ▁b ▁bc ▁e d ▁cd. Shared: ▁b and d.
-OLD = ["<unk>", "▁a", "▁b", "c", "d", "▁"]
-NEW = ["<unk>", "▁b", "▁bc", "▁e", "d", "▁cd"]
-E = np.array([[0, 0], [3, 4], [6, 8], [1, 0], [0, 2], [2, 0]], np.float32)
-UNK, B, BC, E_, D, CD = range(6)
-
 
 @pytest.fixture
 def six() -> Problem:
-    vectors = np.array([[0, 0], [2, 0], [4, 3], [0, 0], [0, 1], [0, 5]], np.float32)
-    return Problem(
-        Vocabulary.of(metaspace(OLD, ["<unk>"])),
-        Vocabulary.of(metaspace(NEW, ["<unk>"])),
-        {"input": E},
-        vectors,
-        seed=3,
-    )
+    return six_tokens([[0, 0], [2, 0], [4, 3], [0, 0], [0, 1], [0, 5]])
 
 
 def made(problem: Problem, method: str | None, **options) -> Mixture:

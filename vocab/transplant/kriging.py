@@ -15,7 +15,6 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from lexigraft import InputError
 from vocab.matrix import fingerprint, take
 from vocab.mixture import Mixture
 from vocab.options import Options
@@ -47,8 +46,7 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     from scipy.linalg import cho_factor, cho_solve
     from scipy.sparse import csr_matrix
 
-    if not problem.matrices:
-        raise InputError("kriging needs the source model's matrices", found="none")
+    matrices = problem.needed_matrices("kriging")
     source, target = problem.source, problem.target
     evidence = Evidence.of(problem.vectors, len(target))
     shared, old = overlap(source, target)
@@ -69,7 +67,7 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     kernel = kernel.astype(np.float64)
     kernel[np.diag_indices_from(kernel)] += options.noise
     factor = cho_factor(kernel, lower=True, overwrite_a=True)
-    old_rows = {role: take(matrix, column).astype(np.float64) for role, matrix in problem.matrices.items()}
+    old_rows = {role: take(matrix, column).astype(np.float64) for role, matrix in matrices.items()}
     means = {role: found.mean(axis=0) for role, found in old_rows.items()}
     solved = {role: cho_solve(factor, found - means[role]) for role, found in old_rows.items()}
     made: dict[str, list[np.ndarray]] = {role: [] for role in old_rows}
@@ -89,7 +87,7 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
         shape=(len(new), len(source)),
     )
     weights.sum_duplicates()
-    explicit = {fingerprint(problem.matrices[role], len(source)): np.concatenate(found) for role, found in made.items()}
+    explicit = {fingerprint(matrices[role], len(source)): np.concatenate(found) for role, found in made.items()}
     predicted = Mixture.build(
         source, target, "kriging", new, weights,
         rescale=options.restore_norm, evidence=np.concatenate(sure), explicit=explicit,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lexigraft import InputError
 from vocab.options import Options
 from vocab.registry import Registry
 from vocab.view import Kind, Vocabulary
@@ -49,6 +50,16 @@ class Problem:
         """Ids of the rows to fill, increasing; specials and gaps only where asked for."""
         wanted = np.ones(len(self.target), bool) if self.wanted is None else self.wanted
         return np.flatnonzero(wanted if specials else wanted & (self.target.kind <= Kind.BYTE))
+
+    def needed_matrices(self, method: str) -> dict[str, Any]:
+        """Return the checkpoint's matrices, for a method that cannot do without.
+
+        Raises:
+            InputError: there are none.
+        """
+        if not self.matrices:
+            raise InputError(f"{method} needs the source model's matrices", found="none", expected="a source model")
+        return self.matrices
 
     def source_rows(self) -> np.ndarray:
         """Ids of the source rows that belong to a token."""

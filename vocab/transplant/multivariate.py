@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from lexigraft import InputError
-from vocab.matrix import blocks, fingerprint, take
+from vocab.matrix import blocks, take
 from vocab.mixture import Mixture
 from vocab.options import Options
+from vocab.transplant.drawn import drawn
 from vocab.transplant.method import Method, Problem
 
 
@@ -44,20 +44,14 @@ def rows(problem: Problem, options: MultivariateOptions) -> Mixture:
     Raises:
         InputError: the problem carries no matrices.
     """
-    if not problem.matrices:
-        raise InputError("multivariate rows need the source model's matrices", found="none")
-    wanted, known = problem.todo(specials=True), problem.source_rows()
-    explicit = {}
-    for place, role in enumerate(sorted(problem.matrices)):
-        matrix = problem.matrices[role]
+    known = problem.source_rows()
+
+    def shape(matrix: Any, normal: np.ndarray) -> np.ndarray:
         mean, spread = covariance(matrix, known)
         values, vectors = np.linalg.eigh(spread)
-        root = vectors * np.sqrt(np.maximum(values, 0) * options.scale)
-        draw = np.random.default_rng([problem.seed, place]).standard_normal((len(wanted), len(mean)))
-        explicit[fingerprint(matrix, len(problem.source))] = (mean + draw @ root.T).astype(np.float32)
-    return Mixture.build(
-        problem.source, problem.target, "multivariate", wanted, evidence=np.zeros(len(wanted)), explicit=explicit
-    )
+        return mean + normal @ (vectors * np.sqrt(np.maximum(values, 0) * options.scale)).T
+
+    return drawn(problem, "multivariate", problem.todo(specials=True), shape)
 
 
 SPEC = Method(

@@ -6,14 +6,14 @@ method must beat; never for quality.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from lexigraft import InputError
-from vocab.matrix import fingerprint, moments
+from vocab.matrix import moments
 from vocab.mixture import Mixture
 from vocab.options import Options
+from vocab.transplant.drawn import drawn
 from vocab.transplant.method import Method, Problem
 
 
@@ -30,18 +30,13 @@ def rows(problem: Problem, options: RandomOptions) -> Mixture:
     Raises:
         InputError: the problem carries no matrices.
     """
-    if not problem.matrices:
-        raise InputError("random rows need the source model's matrices", found="none", expected="a source model")
-    wanted, known = problem.todo(specials=True), problem.source_rows()
-    explicit = {}
-    for place, role in enumerate(sorted(problem.matrices)):
-        matrix = problem.matrices[role]
+    known = problem.source_rows()
+
+    def shape(matrix: Any, normal: np.ndarray) -> np.ndarray:
         mean, deviation = moments(matrix, known, options.ddof)
-        draw = np.random.default_rng([problem.seed, place]).standard_normal((len(wanted), len(mean)))
-        explicit[fingerprint(matrix, len(problem.source))] = (mean + draw * deviation).astype(np.float32)
-    return Mixture.build(
-        problem.source, problem.target, "random", wanted, evidence=np.zeros(len(wanted)), explicit=explicit
-    )
+        return mean + normal * deviation
+
+    return drawn(problem, "random", problem.todo(specials=True), shape)
 
 
 SPEC = Method(

@@ -13,14 +13,15 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from lexigraft import InputError
-from vocab.matrix import fingerprint, moments
+from vocab.matrix import moments
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import copy_overlap
+from vocab.transplant.drawn import drawn
 from vocab.transplant.method import Method, Problem
 from vocab.view import Kind, Vocabulary
 
@@ -56,8 +57,6 @@ def rows(problem: Problem, options: ReinitOptions) -> Mixture:
     Raises:
         InputError: the problem carries no matrices.
     """
-    if not problem.matrices:
-        raise InputError("reinit rows need the source model's matrices", found="none")
     source, target = problem.source, problem.target
     copied = copy_overlap(problem) if options.identity else Mixture.empty(source, target)
     todo = problem.todo()
@@ -74,16 +73,15 @@ def rows(problem: Problem, options: ReinitOptions) -> Mixture:
         if key is not None:
             wanted.setdefault(key, []).append(place)
     chosen = np.array(sorted(p for places in wanted.values() for p in places), np.int64)
-    explicit = {}
-    for number, role in enumerate(sorted(problem.matrices)):
-        matrix = problem.matrices[role]
-        draw = np.random.default_rng([problem.seed, number]).standard_normal((len(todo), int(matrix.shape[1])))
+
+    def shape(matrix: Any, normal: np.ndarray) -> np.ndarray:
         for key, places in wanted.items():
             mean, deviation = moments(matrix, np.array(members[key]))
-            draw[places] = mean + draw[places] * deviation
-        explicit[fingerprint(matrix, len(source))] = draw[chosen].astype(np.float32)
-    made = Mixture.build(source, target, "reinit", todo[chosen], evidence=np.zeros(len(chosen)), explicit=explicit)
-    return copied.then(made)
+            at = np.searchsorted(chosen, places)
+            normal[at] = mean + normal[at] * deviation
+        return normal
+
+    return copied.then(drawn(problem, "reinit", todo[chosen], shape))
 
 
 SPEC = Method(

@@ -1,4 +1,4 @@
-"""`lexigraft tokenizer ...` and `lexigraft transplant ...`: the Python API of `vocab` from the shell."""
+"""`lexigraft tokenizer ...`: building, mending and comparing tokenizers from the shell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lexigraft import InputError
 
 console = Console()
 tokenizer = typer.Typer(help="Build and compare tokenizers.", no_args_is_help=True)
-transplant = typer.Typer(help="Give a model a new vocabulary.", no_args_is_help=True)
 
 Texts = Annotated[
     list[Path], typer.Option("--text", help="Text file, one sentence a line; may be given several times.")
@@ -21,7 +20,8 @@ Texts = Annotated[
 Output = Annotated[Path, typer.Option("--output", help="Folder to write; must not be there.")]
 
 
-def _new_folder(path: Path) -> Path:
+def new_folder(path: Path) -> Path:
+    """Refuse a folder that is there; nothing is ever written over."""
     if path.exists():
         raise InputError("this folder is there already", file=path, expected="another --output")
     return path
@@ -38,7 +38,7 @@ def train(
     """Learn a tokenizer from text."""
     import vocab
 
-    _new_folder(output)
+    new_folder(output)
     made = vocab.train_tokenizer(text, like=like, algorithm=algorithm, vocab_size=vocab_size)
     made.save_pretrained(output)
     console.print(f"wrote {output}: {len(made):,} pieces", highlight=False, soft_wrap=True)
@@ -79,7 +79,7 @@ def extend(
     """Add pieces of a new language to a tokenizer; what it had keeps its ids."""
     from vocab.tokenizer.extend import extend as add
 
-    _new_folder(output)
+    new_folder(output)
     made = add(source, text, pieces, others=others)
     made.tokenizer.save_pretrained(output)
     _tell(made.facts, output)
@@ -94,7 +94,7 @@ def trim(
     """Drop the pieces that no given text uses; these texts are cut as before."""
     from vocab.tokenizer.trim import trim as cut
 
-    _new_folder(output)
+    new_folder(output)
     made = cut(source, text)
     made.tokenizer.save_pretrained(output)
     _tell(made.facts, output)
@@ -119,7 +119,7 @@ def check(
     if not found:
         console.print("nothing found", highlight=False)
     if repair is not None:
-        mend(source).save_pretrained(_new_folder(repair))
+        mend(source).save_pretrained(new_folder(repair))
         console.print(f"wrote {repair}", highlight=False, soft_wrap=True)
 
 
@@ -127,39 +127,3 @@ def _tell(facts: Mapping[str, object], output: Path) -> None:
     for name, value in facts.items():
         console.print(f"{name.replace('_', ' ')}: {value}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)
-
-
-@transplant.command("run")
-def run(
-    source: Annotated[str, typer.Argument(help="Source model: folder or hub id.")],
-    target: Annotated[str, typer.Argument(help="New tokenizer: folder, file or hub id.")],
-    output: Output,
-    text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
-    method: Annotated[str | None, typer.Option(help="A method or a chain; our default chain if not given.")] = None,
-    vectors: Annotated[str | None, typer.Option(help="Evidence: counts+characters, fasttext, ... or a file.")] = None,
-    dictionary: Annotated[Path | None, typer.Option(help="Bilingual dictionary, tab-separated.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything drawn.")] = 0,
-) -> None:
-    """Give a model a new vocabulary and say how each row came about."""
-    import vocab
-
-    _new_folder(output)
-    graft = vocab.transplant(
-        source, target, method=method, vectors=vectors, dictionary=dictionary, texts=text or None, seed=seed
-    )
-    graft.save(output)
-    console.print(graft.markdown, highlight=False)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
-
-
-@transplant.command("explain")
-def explain(
-    folder: Annotated[Path, typer.Argument(help="Folder that a transplant wrote.")],
-    token: Annotated[str, typer.Argument(help="A new token, such as ▁gida.")],
-    top: Annotated[int, typer.Option(help="How many old tokens to show.")] = 10,
-) -> None:
-    """Say which old tokens a new token's row was made of."""
-    from vocab.mixture import Mixture
-
-    for name, weight in Mixture.load(folder).explain(token, top):
-        console.print(f"{weight:8.4f}  {name}", highlight=False, markup=False)
