@@ -76,7 +76,7 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
 
 
 def run(problem: Problem, links: tuple[str, ...], options: dict[str, Options] | None = None) -> Mixture:
-    """Fill all rows: special tokens by role, then link by link, then what is left with the mean.
+    """Fill all rows, or all that the problem asks for: specials by role, then link by link, then with the mean.
 
     Args:
         problem: what the methods may look at.
@@ -84,23 +84,24 @@ def run(problem: Problem, links: tuple[str, ...], options: dict[str, Options] | 
         options: by name; defaults where missing.
 
     Returns:
-        A mixture without empty rows.
+        A mixture without empty rows among those.
 
     Raises:
         InputError: a method needs what was not given.
     """
     options = options or {}
     mixture = specials(problem.source, problem.target)
+    asked = np.ones(len(mixture), bool) if problem.wanted is None else problem.wanted
     for link in links:
-        wanted = ~mixture.filled
+        wanted = asked & ~mixture.filled
         if not wanted.any():
             break
         method = METHODS[link]
         require(method.name, method.needs, problem)
         part = replace(problem, wanted=wanted)
         mixture = mixture.then(method.rows(part, options.get(link) or method.options()))
-    if not mixture.filled.all():
-        left = replace(problem, wanted=~mixture.filled)
+    if not mixture.filled[asked].all():
+        left = replace(problem, wanted=asked & ~mixture.filled)
         if np.any(left.todo()):
             problem.notes.append(f"{len(left.todo())} rows that no method of the chain filled took the mean")
         mean = METHODS["mean"]

@@ -1,0 +1,156 @@
+"""What a transplant starts from: model, both vocabularies, the old matrices, and evidence, made once when needed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.transplant.method import METHODS, Problem
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from vocab.vectors.evidence import Evidence
+    from vocab.view import Vocabulary
+
+DEFAULT_EVIDENCE = "counts+characters"
+PUBLISHED_EVIDENCE = "fasttext"
+WITHOUT_TEXT = "characters"
+
+
+@dataclass
+class Setting:
+    """All that methods are given, and the model that the rows are for. Make one with `Setting.of`.
+
+    Attributes:
+        model: the source model; its own copy.
+        tokenizer: the new tokenizer.
+        old: view of the source vocabulary.
+        new: view of the target vocabulary.
+        matrices: the model's matrices by role, see `vocab.transplant.apply.matrices_of`.
+        texts: lines in the language, or None.
+        vectors: what the caller gave as vectors: an array, `Evidence`, a kind of them, or None.
+        source_vectors: vectors of the source's tokens, or None.
+        extra: dictionary, parallel text, helper and texts, None where not given.
+        seed: seed of everything drawn.
+        notes: what the report should say.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    old: Vocabulary
+    new: Vocabulary
+    matrices: dict[str, Any]
+    texts: Any = None
+    vectors: Any = None
+    source_vectors: Any = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    notes: list[str] = field(default_factory=list)
+    _made: dict[str, Evidence] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        source: Any,
+        target: Any,
+        *,
+        texts: Any = None,
+        source_tokenizer: Any = None,
+        trust_remote_code: bool = False,
+        **given: Any,
+    ) -> Setting:
+        """Load what the caller named; the arguments are those of `vocab.transplant`.
+
+        Raises:
+            InputError: something is missing, or model and tokenizer do not belong together.
+        """
+        from vocab.tokenizer.load import load_tokenizer
+        from vocab.tokenizer.texts import Lines
+        from vocab.transplant.apply import matrices_of
+        from vocab.view import Vocabulary
+
+        texts = None if texts is None else Lines(texts)
+        tokenizer = load_tokenizer(target)
+        model, old = _source(source, source_tokenizer, trust_remote_code)
+        extra = {name: given.pop(name, None) for name in ("dictionary", "parallel", "helper")}
+        return cls(
+            model, tokenizer, old, Vocabulary.of(tokenizer), matrices_of(model, old), texts,
+            extra={**extra, "texts": texts}, **given,
+        )  # fmt: skip
+
+    def problem(self, links: tuple[str, ...], *, default: bool, vectors: Any = None) -> Problem:
+        """Pose the problem to a chain.
+
+        Args:
+            links: the chain's methods.
+            default: whether it is our default chain, whose evidence is counts and characters.
+            vectors: use these instead of what the caller gave.
+        """
+        evidence = self.evidence(links, default=default, vectors=vectors)
+        return Problem(
+            self.old, self.new, self.matrices, evidence, self.source_vectors, self.seed, self.extra, notes=self.notes
+        )
+
+    def evidence(self, links: tuple[str, ...], *, default: bool, vectors: Any = None) -> Evidence | None:
+        """Take the vectors given, or make those that a chain needs; None where it needs none.
+
+        Raises:
+            InputError: the chain needs vectors and there is nothing to make them from.
+        """
+        from vocab.vectors import KINDS, token_vectors
+        from vocab.vectors.evidence import Evidence
+
+        vectors = self.vectors if vectors is None else vectors
+        if vectors is not None and not isinstance(vectors, str):
+            return Evidence.of(vectors, len(self.new))
+        if not any("vectors" in METHODS[link].needs for link in links):
+            return None
+        kind = vectors or (DEFAULT_EVIDENCE if default else PUBLISHED_EVIDENCE)
+        if kind not in KINDS:
+            raise InputError(f"unknown kind of vectors {kind!r}", expected=f"an array or one of {', '.join(KINDS)}")
+        if self.texts is None and default and kind == DEFAULT_EVIDENCE:
+            self.notes.append("no text was given: tokens were compared by their characters alone")
+            kind = WITHOUT_TEXT
+        if self.texts is None and kind != WITHOUT_TEXT:
+            raise InputError(
+                f"{links[0]} needs vectors, or text to make them from", expected="vectors=... or texts=...",
+            )  # fmt: skip
+        if kind not in self._made:
+            self._made[kind] = token_vectors(self.new, self.texts, kind, seed=self.seed)
+        return self._made[kind]
+
+    def frequency(self) -> np.ndarray | None:
+        """How often the text shows each new token, (target vocabulary,), or None without text."""
+        for evidence in self._made.values():
+            if evidence.frequency is not None:
+                return evidence.frequency
+        if self.texts is None:
+            return None
+        from vocab.vectors.counts import encode
+
+        return np.bincount(encode(self.new, self.texts)[0], minlength=len(self.new))
+
+
+def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[PreTrainedModel, Vocabulary]:
+    """Load the source model and view its vocabulary."""
+    from vocab.tokenizer.load import load_tokenizer
+    from vocab.transplant.load import load_model
+    from vocab.view import Vocabulary
+
+    if isinstance(source, str | Path):
+        model = load_model(source, trust_remote_code=trust_remote_code)
+        return model, Vocabulary.of(load_tokenizer(source if tokenizer is None else tokenizer))
+    if not hasattr(source, "get_input_embeddings"):
+        raise InputError("this is no model", found=type(source).__name__, expected="a folder, a hub id or a model")
+    where = tokenizer if tokenizer is not None else getattr(source, "name_or_path", "")
+    if not where:
+        raise InputError(
+            "the source model does not say where its tokenizer is", expected="source_tokenizer=: folder or tokenizer"
+        )
+    return copy.deepcopy(source), Vocabulary.of(load_tokenizer(where))
