@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SPACE = "▁"
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_HEX = "0123456789ABCDEFabcdef"
+_BYTE_TOKENS = [f"<0x{high}{low}>" for high in _HEX for low in _HEX]
 _CACHE: weakref.WeakKeyDictionary[Any, tuple[int, Vocabulary]] = weakref.WeakKeyDictionary()
 _FILES: dict[tuple[Any, ...], Vocabulary] = {}
 
@@ -66,8 +68,6 @@ class Vocabulary:
         tokens: raw text by id, "" for gaps.
         forms: canonical form by id: `▁x` where a word begins, `x` inside one, `<0xNN>` for bytes, specials as they
             are; a space inside a piece is written `▁`.
-        text: bytes that the token spells, without the word mark.
-        word_start: bool (n,), the token begins a word.
         kind: uint8 (n,) of `Kind`.
         roles: role (cls, sep, bos, eos, pad, unk, mask) -> id; one token may play several.
         ids: canonical form -> id, the first of equals; specials and gaps are not in it. Punctuation of a WordPiece
@@ -77,35 +77,52 @@ class Vocabulary:
     def __init__(self, backend: Tokenizer, name: str, roles: dict[str, str]) -> None:
         self.backend, self.name = _unbounded(backend), name
         added = backend.get_added_tokens_decoder()
-        self.tokens = _tokens_by_id(backend, name)
-        number = len(self.tokens)
+        self.tokens, gaps = _tokens_by_id(backend, name)
         self.roles = {role: index for role, text in roles.items() if (index := backend.token_to_id(text)) is not None}
         self.family, self._prefix = _family(backend)
-        self.kind = np.full(number, Kind.PIECE, dtype=np.uint8)
-        self.word_start = np.zeros(number, dtype=bool)
-        self.text: list[bytes] = [b""] * number
-        self.forms: list[str] = [""] * number
-        present = np.zeros(number, dtype=bool)
-        present[list(backend.get_vocab(with_added_tokens=True).values())] = True
         special = {index for index, token in added.items() if token.special} | set(self.roles.values())
-        spell = _speller(self.family, self._prefix)
-        for index, token in enumerate(self.tokens):
-            if not token and not present[index]:
-                self.kind[index] = Kind.GAP
-            elif index in special:
-                self.kind[index] = Kind.SPECIAL
-                self.text[index], self.forms[index] = token.encode("utf-8", "replace"), token
-            else:
-                found = _spell_added(token) if index in added else spell(token)
-                self.kind[index], self.word_start[index], self.text[index], self.forms[index] = found
+        self._own = {index: _spell_added(self.tokens[index]) for index in added if index not in special}
+        self.kind, self.forms = _kinds_and_forms(backend, self.family, self._prefix, self.tokens)
+        for index, (_, _, _, form) in self._own.items():
+            self.kind[index], self.forms[index] = Kind.PIECE, form
+        for index in special:
+            self.kind[index], self.forms[index] = Kind.SPECIAL, self.tokens[index]
+        for index in gaps:
+            self.kind[index], self.forms[index] = Kind.GAP, ""
         self.ids: dict[str, int] = {}
-        for index in np.flatnonzero(self.kind <= Kind.BYTE).tolist():
-            self.ids.setdefault(self.forms[index], index)
+        others = {*special, *gaps}
+        if len(set(self.forms)) == len(self.forms):
+            self.ids = dict(zip(self.forms, range(len(self.forms)), strict=True))
+            for index in others:
+                del self.ids[self.forms[index]]
+        else:
+            for index, form in enumerate(self.forms):
+                if index not in others:
+                    self.ids.setdefault(form, index)
         if self.family == "wordpiece":
             for form, index in list(self.ids.items()):
                 if len(form) == 2 and form[0] == SPACE and unicodedata.category(form[1])[0] in "PS":
                     self.ids.setdefault(form[1], index)
         self._added_pieces = {token.content: i for i, token in added.items() if i not in special}
+
+    @cached_property
+    def word_start(self) -> np.ndarray:
+        """Bool (n,): the token begins a word."""
+        start = np.array([form[:1] == SPACE for form in self.forms], bool)
+        start[self.kind >= Kind.SPECIAL] = False
+        return start
+
+    @cached_property
+    def text(self) -> list[bytes]:
+        """Bytes that each token spells, without the word mark; b"" for gaps."""
+        spell = _speller(self.family, self._prefix)
+        found = []
+        for index, (token, kind) in enumerate(zip(self.tokens, self.kind.tolist(), strict=True)):
+            if kind == Kind.SPECIAL:
+                found.append(token.encode("utf-8", "replace"))
+            else:
+                found.append(self._own[index][2] if index in self._own else spell(token)[2])
+        return found
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -167,10 +184,9 @@ class Vocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the tokens, their kinds and roles, in the order of their ids."""
-        digest = hashlib.sha256()
-        for token in self.tokens:
-            raw = token.encode("utf-8", "surrogatepass")
-            digest.update(len(raw).to_bytes(4, "little") + raw)
+        lengths = np.array([len(token) for token in self.tokens], np.int32)
+        digest = hashlib.sha256(lengths.tobytes())
+        digest.update("".join(self.tokens).encode("utf-8", "surrogatepass"))
         digest.update(self.kind.tobytes())
         digest.update(repr(sorted(self.roles.items())).encode())
         return digest.hexdigest()
@@ -263,19 +279,31 @@ def _unbounded(backend: Tokenizer) -> Tokenizer:
     return backend
 
 
-def _tokens_by_id(backend: Tokenizer, name: str) -> list[str]:
+def _tokens_by_id(backend: Tokenizer, name: str) -> tuple[list[str], list[int]]:
+    """Tokens in the order of their ids, and the ids that no token has."""
+    size = backend.get_vocab_size(with_added_tokens=True)
+    # So many different tokens under so many ids: none is missing, none stands twice. Much the faster way to ask.
+    found = list(map(backend.id_to_token, range(size)))
+    if None not in found and len(set(found)) == size and "" not in found:
+        return [token for token in found if token], []
     vocabulary = backend.get_vocab(with_added_tokens=True)
     tokens = [""] * (max(vocabulary.values(), default=-1) + 1)
-    for token, index in sorted(vocabulary.items()):
-        if tokens[index]:
-            raise InputError(
-                f"two tokens of {name} share the id {index}", found=f"{tokens[index]!r} and {token!r}", expected="one"
-            )
+    for token, index in vocabulary.items():
         tokens[index] = token
-    for index, token in enumerate(tokens):
-        if not token:  # a piece that stands twice in a Unigram table is listed once by get_vocab
-            tokens[index] = backend.id_to_token(index) or ""
-    return tokens
+    if len(set(vocabulary.values())) < len(vocabulary):
+        token, index = min((t, i) for t, i in vocabulary.items() if tokens[i] != t)
+        raise InputError(
+            f"two tokens of {name} share the id {index}",
+            found=" and ".join(sorted((repr(token), repr(tokens[index])))),
+            expected="one",
+        )
+    gaps = []
+    for index in [index for index, token in enumerate(tokens) if not token]:
+        # A piece that stands twice in a Unigram table is listed once by get_vocab.
+        tokens[index] = backend.id_to_token(index) or ""
+        if not tokens[index] and vocabulary.get("") != index:
+            gaps.append(index)
+    return tokens, gaps
 
 
 def _family(backend: Tokenizer) -> tuple[str, str]:
@@ -302,6 +330,19 @@ def _spell_added(token: str) -> tuple[Kind, bool, bytes, str]:
     bare = token[1:] if token[:1] in (" ", SPACE) else token
     start = bare != token
     return Kind.PIECE, start, bare.encode("utf-8", "replace"), SPACE * start + bare.replace(" ", SPACE)
+
+
+def _kinds_and_forms(backend: Tokenizer, family: str, prefix: str, tokens: list[str]) -> tuple[np.ndarray, list[str]]:
+    """Kind (array) and canonical form of each token; specials, gaps and added tokens are seen to elsewhere."""
+    if family == "metaspace":  # the form is the token: no need to look at each of 250,000
+        kind, forms = np.full(len(tokens), Kind.PIECE, np.uint8), list(tokens)
+        for token in _BYTE_TOKENS:
+            index = backend.token_to_id(token)
+            if index is not None:
+                kind[index], forms[index] = Kind.BYTE, f"<0x{token[3:5].upper()}>"
+        return kind, forms
+    spelt = list(map(_speller(family, prefix), tokens))
+    return np.array([s[0] for s in spelt], np.uint8), [s[3] for s in spelt]
 
 
 def _speller(family: str, prefix: str) -> Any:
