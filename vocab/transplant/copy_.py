@@ -7,7 +7,8 @@ Paper: the common first step of WECHSEL's, FOCUS's and OFA's baselines; fuzzy an
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal
+import weakref
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from vocab.transplant.specials import one_to_one
 from vocab.view import SPACE, Kind, Vocabulary
 
 Match = Literal["exact", "symbols", "caseless", "fuzzy"]
+
+
+_FOUND: weakref.WeakKeyDictionary[Vocabulary, weakref.WeakKeyDictionary[Vocabulary, dict[str, Any]]]
+_FOUND = weakref.WeakKeyDictionary()
 
 
 class CopyOptions(Options):
@@ -39,28 +44,35 @@ def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> t
     Returns:
         Target ids (increasing) and, for each, a source id.
     """
-    pairs: list[tuple[int, int]] = []
-    loose = _loose(source, match == "fuzzy") if match in ("caseless", "fuzzy") else {}
+    known = _FOUND.setdefault(source, weakref.WeakKeyDictionary()).setdefault(target, {})
+    if match not in known:
+        known[match] = _overlap(source, target, match)
+        for part in known[match]:
+            part.flags.writeable = False
+    return known[match]
+
+
+def _overlap(source: Vocabulary, target: Vocabulary, match: Match) -> tuple[np.ndarray, np.ndarray]:
+    tokens = np.flatnonzero(target.kind <= Kind.BYTE)
+    if match == "symbols":
+        tokens = tokens[[not any(unicodedata.category(c)[0] in "LM" for c in target.forms[t]) for t in tokens.tolist()]]
+    forms = [target.forms[token] for token in tokens.tolist()]
+    found = np.array([source.ids.get(form, -1) for form in forms], np.int64)
+    # The same id first: of two ids that spell the same, each keeps its own row when nothing changed.
     width = min(len(source), len(target))
-    same = source.kind[:width] == target.kind[:width]
-    for token in np.flatnonzero(target.kind <= Kind.BYTE).tolist():
-        form = target.forms[token]
-        if match == "symbols" and any(unicodedata.category(c)[0] in "LM" for c in form):
-            continue
-        # The same id first: of two ids that spell the same, each keeps its own row when nothing changed.
-        if token < width and same[token] and source.forms[token] == form:
-            found: int | None = token
-        else:
-            found = source.ids.get(form)
-            bare = form.removeprefix(SPACE)
-            if found is None and len(bare) == 1 and target.ids.get(bare) == token:
-                found = source.ids.get(bare)  # WordPiece's punctuation, which has no word mark
-            if found is None and loose:
-                found = loose.get((bare if match == "fuzzy" else form).casefold())
-        if found is not None:
-            pairs.append((token, found))
-    array = np.array(pairs, np.int64).reshape(-1, 2)
-    return array[:, 0], array[:, 1]
+    inside = tokens < width
+    same = source.kind[tokens[inside]] == target.kind[tokens[inside]]
+    same &= [source.forms[t] == target.forms[t] for t in tokens[inside].tolist()]
+    found[inside] = np.where(same, tokens[inside], found[inside])
+    loose = _loose(source, match == "fuzzy") if match in ("caseless", "fuzzy") else {}
+    for place in np.flatnonzero(found < 0).tolist():
+        form, token = forms[place], int(tokens[place])
+        bare = form.removeprefix(SPACE)
+        if len(bare) == 1 and target.ids.get(bare) == token:
+            found[place] = source.ids.get(bare, -1)  # WordPiece's punctuation, which has no word mark
+        if loose and found[place] < 0:
+            found[place] = loose.get((bare if match == "fuzzy" else form).casefold(), -1)
+    return tokens[found >= 0], found[found >= 0]
 
 
 def _loose(source: Vocabulary, unmarked: bool) -> dict[str, int]:
