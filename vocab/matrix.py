@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,46 @@ def only(weights: csr_matrix, rows: np.ndarray) -> csr_matrix:
     keep = np.repeat(rows, lengths)
     indptr = np.concatenate([[0], np.cumsum(np.where(rows, lengths, 0))])
     return csr_matrix((weights.data[keep], weights.indices[keep], indptr), shape=weights.shape)
+
+
+def stack(columns: Sequence[Sequence[int]], width: int, weights: Sequence[Sequence[float]] | None = None) -> csr_matrix:
+    """CSR (rows, width) float32 from each row's columns, which share it equally where no weights are given.
+
+    A column that stands twice in a row counts twice.
+    """
+    from scipy.sparse import csr_matrix
+
+    lengths = np.array([len(row) for row in columns], np.int64)
+    if weights is None:
+        data = np.repeat(1 / np.maximum(lengths, 1), lengths)
+    else:
+        data = np.array([weight for row in weights for weight in row])
+    indices = np.array([column for row in columns for column in row], np.int64)
+    indptr = np.concatenate([[0], np.cumsum(lengths)])
+    matrix = csr_matrix((data.astype(np.float32), indices, indptr), shape=(len(columns), width))
+    matrix.sum_duplicates()
+    return matrix
+
+
+def top_directions(matrix: Any, n_source: int, rank: int) -> np.ndarray:
+    """Leading right singular vectors of a matrix, from its dim x dim Gram matrix in float64.
+
+    Args:
+        matrix: (n_source or more, dim).
+        n_source: how many of its rows count.
+        rank: how many vectors.
+
+    Returns:
+        float64 (dim, at most rank), orthonormal columns, the strongest first. Each one's largest entry is positive, so
+        that the same matrix gives the same signs everywhere.
+    """
+    dim = int(matrix.shape[1])
+    gram = np.zeros((dim, dim))
+    for part in blocks(n_source, 8192):
+        rows = take(matrix, part).astype(np.float64)
+        gram += rows.T @ rows
+    vectors = np.linalg.eigh(gram)[1][:, ::-1][:, :rank]
+    return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
 
 
 def basis_rows(basis: csr_matrix, matrix: Any) -> np.ndarray:

@@ -8,14 +8,15 @@ makes a mixture without touching a model; one place (here) applies it, in blocks
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lexigraft import InputError
-from vocab.matrix import basis_rows, fingerprint, like, only, product, put, take
+from vocab.matrix import basis_rows, fingerprint, like, product, put, take, top_directions
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -62,6 +63,9 @@ class Mixture:
         evidence: float32 (target,): how well supported a row is (for FOCUS, its best similarity); NaN where unknown.
         explicit_rows: int64 (explicit,): ids of the rows in `D`.
         explicit: `D` by matrix fingerprint, each float32 (explicit, dim).
+        edits: rows written by hand, as they were given to `edit`.
+        rank: new matrices are brought to this rank, in the source rows' own leading directions (OFA's factorisation);
+            0 leaves them as they are.
     """
 
     source: Side
@@ -76,6 +80,8 @@ class Mixture:
     evidence: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     explicit_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     explicit: dict[str, np.ndarray] = field(default_factory=dict)
+    edits: dict[str, dict[str, float]] = field(default_factory=dict)
+    rank: int = 0
 
     @classmethod
     def empty(cls, source: Vocabulary | Side, target: Vocabulary | Side) -> Mixture:
@@ -176,72 +182,31 @@ class Mixture:
         Raises:
             InputError: the two are not over the same vocabularies, or hold explicit rows of different matrices.
         """
-        from scipy.sparse import csr_matrix, hstack, vstack
+        from vocab.mixture_join import then
 
-        other.check_sides(self.source.fingerprint, self.target.fingerprint)
-        take = ~self.filled & other.filled
-        n_source, mine, theirs = self.n_source, self.basis.shape[0], other.basis.shape[0]
-        blank = csr_matrix((len(self), theirs), dtype=np.float32)
-        keep = only(other.weights, take)
-        right = hstack([keep[:, :n_source], csr_matrix((len(self), mine), dtype=np.float32), keep[:, n_source:]])
-        weights = csr_matrix(hstack([self.weights, blank], format="csr") + right.tocsr())
-        names = self.names + tuple(n for n in other.names[1:] if n not in self.names)
-        code = np.array([names.index(n) for n in other.names], np.uint8)
-        result = replace(
-            self,
-            weights=weights,
-            basis=csr_matrix(vstack([self.basis, other.basis], format="csr")),
-            basis_names=self.basis_names + other.basis_names,
-            names=names,
-            method=np.where(take, code[other.method], self.method),
-            copied=np.where(take, other.copied, self.copied),
-            rescale=np.where(take, other.rescale, self.rescale),
-            evidence=np.where(take, other.evidence, self.evidence),
-        )
-        result._merge_explicit(self, other, take)
-        return result._fold_basis()
+        return then(self, other)
 
-    def _merge_explicit(self, first: Mixture, second: Mixture, take: np.ndarray) -> None:
-        use = take[second.explicit_rows]
-        if not use.any():
-            self.explicit_rows, self.explicit = first.explicit_rows, first.explicit
-            return
-        if len(first.explicit_rows) and set(first.explicit) != set(second.explicit):
-            raise InputError("two methods of a chain computed explicit rows from different matrices")
-        rows = np.concatenate([first.explicit_rows, second.explicit_rows[use]])
-        order = np.argsort(rows)
-        self.explicit_rows = rows[order]
-        self.explicit = {
-            key: np.concatenate([first.explicit.get(key, value[:0]), value[use]])[order]
-            for key, value in second.explicit.items()
-        }
+    def edit(self, edits: Mapping[str, Mapping[str, float]] | str | Path) -> Mixture:
+        """Return this mixture with some rows written by hand; they are kept in its file, whatever they replace.
 
-    def _fold_basis(self) -> Mixture:
-        """Drop basis rows that nothing uses and join those of one name, which methods of a chain bring twice."""
-        from scipy.sparse import csr_matrix
+        Args:
+            edits: new token -> {old token: weight}, or a YAML file of it. The old rows are added up as weighted, and
+                nothing is rescaled.
 
-        if not self.basis_names:
-            return self
-        n_source = self.n_source
-        used = np.bincount(self.weights.indices, minlength=self.weights.shape[1])[n_source:] > 0
-        names = [n for n in dict.fromkeys(n for n, u in zip(self.basis_names, used, strict=True) if u)]
-        column = np.array([names.index(n) if n in names else 0 for n in self.basis_names], np.int64)
-        indices = self.weights.indices.astype(np.int64)
-        of_basis = indices >= n_source
-        indices[of_basis] = n_source + column[indices[of_basis] - n_source]
-        self.weights = csr_matrix(
-            (self.weights.data, indices, self.weights.indptr), shape=(len(self), n_source + len(names))
-        )
-        self.basis = self.basis[[self.basis_names.index(n) for n in names]]
-        self.basis_names = tuple(names)
-        return self
+        Raises:
+            InputError: a token that is not there (the nearest is named), a weight that is no finite number.
+        """
+        from vocab.mixture_join import edit
 
-    def apply(self, matrix: Any, *, block: int = _BLOCK) -> Any:
+        return edit(self, edits)
+
+    def apply(self, matrix: Any, *, only: np.ndarray | None = None, block: int = _BLOCK) -> Any:
         """Make the new matrix from an old one.
 
         Args:
             matrix: numpy array or torch tensor, (source or more rows, dim), of any float dtype. Rows past the source
                 vocabulary (padding) are not looked at.
+            only: ids of the target rows to make; nothing means all.
             block: target rows made at once.
 
         Returns:
@@ -251,7 +216,6 @@ class Mixture:
             InputError: too few rows, or explicit rows that were made from another matrix.
         """
         self._check_rows(matrix)
-        dim = int(matrix.shape[1])
         values = None
         if len(self.explicit_rows):
             values = self.explicit.get(fingerprint(matrix, self.n_source))
@@ -263,20 +227,24 @@ class Mixture:
                 )
         norm = self.median_norm(matrix) if self.rescale.any() else 0.0
         basis = basis_rows(self.basis, matrix)
-        result = like(matrix, (len(self), dim))
+        directions = top_directions(matrix, self.n_source, self.rank) if self.rank else None
+        ids = np.arange(len(self)) if only is None else only
+        result = like(matrix, (len(ids), int(matrix.shape[1])))
         at = np.full(len(self), -1, np.int64)
         at[self.explicit_rows] = np.arange(len(self.explicit_rows))
-        for start in range(0, len(self), block):
-            stop = min(start + block, len(self))
-            rows = product(self.weights[start:stop], matrix, basis)
-            explicit = at[start:stop]
+        for start in range(0, len(ids), block):
+            part = ids[start : start + block]
+            rows = product(self.weights[part], matrix, basis)
+            explicit = at[part]
             if values is not None:
                 rows[explicit >= 0] = values[explicit[explicit >= 0]]
-            chosen = self.rescale[start:stop]
+            if directions is not None:
+                rows = (rows @ directions @ directions.T).astype(rows.dtype)
+            chosen = self.rescale[part]
             if chosen.any():
                 length = np.linalg.norm(rows[chosen], axis=1, keepdims=True)
                 rows[chosen] *= norm / np.where(length > 0, length, norm or 1.0)
-            put(result, start, stop, rows)
+            put(result, start, start + len(part), rows)
         return result
 
     def apply_bias(self, bias: Any) -> Any:
@@ -320,7 +288,7 @@ class Mixture:
         Raises:
             InputError: no such token; the nearest one is named.
         """
-        row = self._row_of(token)
+        row = self.row_of(token)
         start, stop = self.weights.indptr[row], self.weights.indptr[row + 1]
         indices, data = self.weights.indices[start:stop], self.weights.data[start:stop]
         order = np.lexsort((indices, -np.abs(data)))[:k]
@@ -332,9 +300,14 @@ class Mixture:
 
     def method_of(self, token: str | int) -> str:
         """Name of the method that filled a row."""
-        return self.names[self.method[self._row_of(token)]]
+        return self.names[self.method[self.row_of(token)]]
 
-    def _row_of(self, token: str | int) -> int:
+    def row_of(self, token: str | int) -> int:
+        """Id of a new token, by canonical form or id.
+
+        Raises:
+            InputError: no such token; the nearest one is named.
+        """
         if isinstance(token, str):
             try:
                 return self.target.tokens.index(token)

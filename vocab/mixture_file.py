@@ -53,6 +53,8 @@ def write(mixture: Mixture, where: Path) -> Path:
         "basis_names": mixture.basis_names,
         "source": mixture.source.fingerprint,
         "target": mixture.target.fingerprint,
+        "edits": mixture.edits,
+        "rank": mixture.rank,
     }
     # One key only: safetensors does not keep the order of several, and the bytes would differ.
     save_file(
@@ -102,6 +104,8 @@ def read(where: Path) -> Mixture:
         tensors["evidence"],
         tensors["explicit_rows"],
         {k.removeprefix("explicit."): v for k, v in tensors.items() if k.startswith("explicit.")},
+        facts.get("edits", {}),
+        facts.get("rank", 0),
     )
 
 

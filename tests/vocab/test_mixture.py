@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from lexigraft import InputError
 from vocab.matrix import fingerprint
 from vocab.mixture import Mixture, Side
+from vocab.mixture_join import blend
 
 SOURCE = Side("s" * 64, ("<unk>", "▁a", "▁b", "c"))
 TARGET = Side("t" * 64, ("<unk>", "▁b", "▁bc", "▁x", "▁y"))
@@ -166,3 +167,85 @@ def test_what_is_no_mixture_is_refused(tmp_path):
 def test_too_few_rows_are_refused():
     with pytest.raises(InputError, match="fewer rows than the source vocabulary; found 3 rows; expected 4"):
         whole().apply(E[:3])
+
+
+def test_edit_by_hand(tmp_path):
+    values = {fingerprint(E): np.array([[9, 9]], np.float32)}
+    drawn = Mixture.build(SOURCE, TARGET, "random", np.array([4]), explicit=values)
+    before = whole(True).edit({"▁x": {"▁a": 0.5}})
+    mixture = drawn.then(before).edit({"▁bc": {"▁b": 0.5, "▁a": -1, "c": 2}, "▁y": {"c": 1}})
+    rows = mixture.apply(E)
+    # 0.5 (6, 8) - (3, 4) + 2 (1, 0), as written: no norm is restored.
+    assert rows[2] == pytest.approx([2, 0])
+    assert rows[3] == pytest.approx([1.5, 2])
+    assert rows[4] == pytest.approx([1, 0]), "a drawn row gives way too"
+    assert np.array_equal(rows[:2], before.apply(E)[:2])
+    assert not len(mixture.explicit_rows) and mixture.apply(2 * E)[4] == pytest.approx([2, 0])
+    assert mixture.methods() == {"special": 1, "copy": 1, "edit": 3}
+    assert mixture.explain("▁bc") == [("c", 2), ("▁a", -1), ("▁b", 0.5)]
+    assert mixture.evidence[[2, 3, 4]].tolist() == [1, 1, 1]
+    loaded = Mixture.load(mixture.save(tmp_path))
+    assert loaded.edits == mixture.edits
+    assert set(loaded.edits) == {"▁x", "▁bc", "▁y"}, "what was written by hand before stays known"
+    again = drawn.then(whole(True)).edit(loaded.edits)
+    assert np.array_equal(again.apply(E), rows), "edits can be replayed on another mixture of the same vocabularies"
+
+
+def test_edits_from_yaml(tmp_path):
+    file = tmp_path / "edits.yaml"
+    file.write_text("▁bc: {▁b: 1.0}\n▁x:\n  ▁a: 0.25\n  c: 0.75\n", encoding="utf-8")
+    rows = whole().edit(file).apply(E)
+    assert rows[2].tolist() == [6, 8] and rows[3] == pytest.approx([1.5, 1])
+    for text, message in (
+        ("▁bcc: {▁b: 1.0}", "no token '▁bcc'; did you mean '▁bc'"),
+        ("▁bc: {▁bb: 1.0}", "names '▁bb', which is no source token; did you mean '▁b'"),
+        ("▁bc: {▁b: .nan}", "edits.yaml: the edit of '▁bc' has something else than tokens and finite weights"),
+        ("▁bc: {▁b: yes}", "found '▁b': True"),
+        ("▁bc: ▁b", "names no old tokens"),
+        ("- 1", "edits are a mapping; found list"),
+        ("{", "this is no YAML"),
+    ):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            whole().edit(file)
+    with pytest.raises(InputError, match="no such file of edits"):
+        whole().edit(tmp_path / "none.yaml")
+
+
+def test_blend_by_hand():
+    copied = part("copy", [1], [[0, 0, 1, 0]], copied=True)
+    one = copied.then(part("one", [2, 3], [[0, 1, 0, 0], [0, 1, 0, 0]], evidence=np.array([0.5, 0.25])))
+    basis = csr_matrix(np.full((1, 4), 0.25, np.float32))
+    two = copied.then(part("two", [2, 4], [[0, 0, 0, 1, 0], [0, 0, 0, 0, 1]], basis=basis, basis_names=("mean",)))
+    mixture = blend([(3, one), (1, two)], "3 one + 1 two", {})
+    rows = mixture.apply(E)
+    assert rows[1].tolist() == [6, 8] and mixture.copied.tolist() == [False, True, False, False, False]
+    assert rows[2] == pytest.approx([0.75 * 3 + 0.25 * 1, 0.75 * 4])
+    assert rows[3].tolist() == [3, 4], "a row that one of them fills is that one's"
+    assert rows[4] == pytest.approx([2.5, 3])
+    assert mixture.methods() == {"": 1, "copy": 1, "one": 1, "two": 1, "3 one + 1 two": 1}
+    assert mixture.evidence[[2, 3]] == pytest.approx([0.5, 0.25]) and np.isnan(mixture.evidence[4])
+    assert mixture.explain(2) == [("▁a", 0.75), ("c", 0.25)]
+
+
+def test_blend_of_explicit_rows():
+    """A drawn row and a mixed one: the average is a row of that matrix, the bias the mean bias."""
+    drawn = Mixture.build(SOURCE, TARGET, "random", np.array([2]), explicit={fingerprint(E): np.full((1, 2), 9.0)})
+    mixed = part("one", [2, 3], [[0, 1, 0, 0], [0, 1, 0, 0]])
+    mixture = blend([(0.5, mixed), (0.5, drawn)], "both", {"input": E})
+    assert mixture.apply(E)[[2, 3]].tolist() == [[6, 6.5], [3, 4]]
+    assert mixture.explain(2) == [("▁a", 0.5)]
+    with pytest.raises(InputError, match="computed from one matrix"):
+        mixture.apply(E + 1)
+
+
+def test_rank_brings_rows_into_the_leading_directions(tmp_path):
+    draw = np.random.default_rng(0)
+    matrix = draw.standard_normal((4, 3)).astype(np.float32)
+    mixture = whole()
+    full = mixture.apply(matrix)
+    mixture.rank = 2
+    rows = Mixture.load(mixture.save(tmp_path)).apply(matrix)
+    v = np.linalg.svd(matrix.astype(float), full_matrices=False)[2][:2]
+    assert rows == pytest.approx(full @ v.T @ v, abs=1e-5)
+    assert np.linalg.matrix_rank(rows, tol=1e-4) == 2

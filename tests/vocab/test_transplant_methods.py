@@ -112,6 +112,30 @@ def test_focus_without_overlap_says_so_and_falls_back():
     assert "focus needs shared tokens" in problem.notes[0]
 
 
+def test_blend(six):
+    mixture = made(six, "0.75 focus + 0.25 subwords -> mean")
+    rows = mixture.apply(E)
+    # ▁bc: .6 ▁b + .4 d by focus, half ▁b and half c by subwords. ▁e: focus knows nothing of it.
+    assert rows[BC] == pytest.approx(0.75 * np.array([3.6, 5.6]) + 0.25 * np.array([3.5, 4]))
+    assert rows[E_] == pytest.approx([2, 0])
+    assert rows[[B, D]].tolist() == [[6, 8], [0, 2]]
+    name = "0.75 focus + 0.25 subwords"
+    assert mixture.methods() == {"special": 1, "copy": 2, "subwords": 1, name: 2}
+    assert mixture.explain("▁bc") == [("▁b", pytest.approx(0.575)), ("d", pytest.approx(0.3)), ("c", 0.125)]
+    # Best similarity .8 and one of two pieces: .75 * .8 + .25 * .5.
+    assert mixture.evidence[BC] == pytest.approx(0.725)
+    assert METHODS[name].needs == {"vectors"} and METHODS[name].copies_overlap
+
+
+def test_blend_takes_the_methods_options_and_stands_alone(six):
+    mixture = made(six, "focus + kriging", focus={"restore_norm": True})
+    assert mixture.rescale[[BC, CD]].all()
+    assert mixture.methods() == {"special": 1, "copy": 2, "1 focus + 1 kriging": 2, "mean": 1}
+    alone = [made(six, m, **{m: {"restore_norm": False}}).apply(E) for m in ("focus", "kriging")]
+    both = made(six, "focus + kriging", kriging={"restore_norm": False}).apply(E)
+    assert both[[BC, CD]] == pytest.approx((alone[0] + alone[1])[[BC, CD]] / 2)
+
+
 # Laws, for every registered method.
 
 VOCABULARY = ["▁", "▁a", "▁b", "c", "d", "▁ba", "cd", "▁dab", "1", "."]
@@ -286,6 +310,10 @@ def test_sparsemax_is_exact_however_rows_are_folded(fold, scale):
         ("fokus", "did you mean 'focus'"),
         ("focus -> -> mean", "a link of the chain is empty"),
         ("mean -> mean", "stands twice"),
+        ("0.5 mean + 0.5 mean", "stands twice in the blend"),
+        ("0.5 fokus + 0.5 mean -> copy", "did you mean 'focus'"),
+        ("-1 focus + mean", "not a weight above 0 and a method; found '-1 focus'"),
+        ("focus +", "not a weight above 0 and a method; found ''"),
     ],
 )
 def test_bad_chains(method, message):

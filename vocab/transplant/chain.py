@@ -1,4 +1,7 @@
-"""Chains of methods: each fills the rows it has evidence for, the next one the rows still empty."""
+"""Chains of methods: each fills the rows it has evidence for, the next one the rows still empty.
+
+A link is a method or a blend of some: `0.7 focus + 0.3 subwords -> mean`.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ def parse(method: str | None) -> tuple[str, ...]:
     """Read a method or a chain.
 
     Args:
-        method: `focus` (with the published method's own fallback), `focus -> subwords -> mean` (as written), or None
-            (the default chain).
+        method: `focus` (with the published method's own fallback), `focus -> subwords -> mean` (as written; a link may
+            be a blend, `0.7 focus + 0.3 subwords`), or None (the default chain).
 
     Returns:
-        The links' names.
+        The links' names, each one of `METHODS`.
 
     Raises:
         InputError: unknown method, or an empty link.
@@ -38,6 +41,7 @@ def parse(method: str | None) -> tuple[str, ...]:
             "a link of the chain is empty", found=repr(method), expected="such as focus -> subwords -> mean"
         )
     specs = [METHODS[link] for link in links]
+    links = tuple(spec.name for spec in specs)
     if len(specs) == 1:
         return (links[0], *specs[0].fallback)
     if len(set(links)) < len(links):
@@ -65,7 +69,12 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
         METHODS[name]
     result: dict[str, Options] = {}
     for link in links:
-        model, value = METHODS[link].options, given.get(link, {})
+        method = METHODS[link]
+        if method.terms:
+            parts = options_of(tuple(part.name for _, part in method.terms), given, default=False)
+            result[link] = method.options.model_validate({"terms": parts})
+            continue
+        model, value = method.options, given.get(link, {})
         try:
             result[link] = value if isinstance(value, model) else model.model_validate(value)
         except ValidationError as error:

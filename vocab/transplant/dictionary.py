@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.matrix import stack
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import overlap
@@ -57,8 +58,6 @@ def pairs_of(dictionary: Any) -> list[tuple[str, str]]:
 
 def rows(problem: Problem, options: DictionaryOptions) -> Mixture:
     """Fill the rows of words that the dictionary or the source vocabulary has."""
-    from scipy.sparse import csr_matrix
-
     source, target = problem.source, problem.target
     translations: dict[str, list[str]] = {}
     for old, new in pairs_of(problem.extra["dictionary"]):
@@ -78,18 +77,10 @@ def rows(problem: Problem, options: DictionaryOptions) -> Mixture:
             cut = [piece for piece in source.pieces_of(words[0], True) if source.kind[piece] <= Kind.BYTE]
             if cut:
                 pieces[token] = cut
-    lengths = np.array([len(cut) for cut in pieces.values()], np.int64)
-    weights = csr_matrix(
-        (
-            np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32),
-            np.array([piece for cut in pieces.values() for piece in cut], np.int64),
-            np.concatenate([[0], np.cumsum(lengths)]),
-        ),
-        shape=(len(pieces), len(source)),
-    )
-    weights.sum_duplicates()
+    weights = stack(list(pieces.values()), len(source))
+    evidence = np.array([1 / len(cut) for cut in pieces.values()])
     made = np.array(list(pieces), np.int64)
-    return Mixture.build(source, target, "dictionary", made, weights, evidence=1 / np.maximum(lengths, 1))
+    return Mixture.build(source, target, "dictionary", made, weights, evidence=evidence)
 
 
 SPEC = Method(

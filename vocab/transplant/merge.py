@@ -13,6 +13,7 @@ import json
 
 import numpy as np
 
+from vocab.matrix import stack
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import copy_overlap, overlap
@@ -40,8 +41,6 @@ def merges_of(vocabulary: Vocabulary) -> dict[int, tuple[int, int]]:
 
 def rows(problem: Problem, options: MergeOptions) -> Mixture:
     """Copy the overlap and average merged parts for the rest."""
-    from scipy.sparse import csr_matrix
-
     source, target = problem.source, problem.target
     copied = copy_overlap(problem)
     merges = merges_of(target)
@@ -60,17 +59,10 @@ def rows(problem: Problem, options: MergeOptions) -> Mixture:
         return known[token]
 
     made = {token: mixed for token in problem.todo().tolist() if not copied.filled[token] and (mixed := make(token))}
-    lengths = [len(mixed) for mixed in made.values()]
-    weights = csr_matrix(
-        (
-            np.array([weight for mixed in made.values() for weight in mixed.values()], np.float32),
-            np.array([old for mixed in made.values() for old in mixed], np.int64),
-            np.concatenate([[0], np.cumsum(lengths)]),
-        ),
-        shape=(len(made), len(source)),
+    weights = stack(
+        [list(mixed) for mixed in made.values()], len(source), [list(mixed.values()) for mixed in made.values()]
     )
-    weights.sort_indices()
-    evidence = 1 / np.maximum(lengths, 1)
+    evidence = np.array([1 / len(mixed) for mixed in made.values()])
     return copied.then(
         Mixture.build(source, target, "merge", np.array(list(made), np.int64), weights, evidence=evidence)
     )

@@ -82,6 +82,8 @@ class Method:
         fallback: the published method's own fallback, as a chain; a bare name means `name -> fallback`.
         convex: rows have weights >= 0 that sum to 1.
         copies_overlap: shared tokens get exactly their old row.
+        evidence: what the number says that a row carries as its evidence (`Mixture.evidence`).
+        terms: of a blend: (weight, method) of each part.
     """
 
     name: str
@@ -95,6 +97,24 @@ class Method:
     fallback: tuple[str, ...] = ()
     convex: bool = True
     copies_overlap: bool = True
+    evidence: str = "1 for a copied row"
+    terms: tuple[tuple[float, Method], ...] = ()
 
 
-METHODS: Registry[Method] = Registry("vocab.transplant", "method")
+class _Methods(Registry[Method]):
+    """The methods of this folder; asked for a blend of them, it makes one."""
+
+    def __getitem__(self, name: str) -> Method:
+        """Return a method, or the blend `0.7 focus + 0.3 subwords`.
+
+        Raises:
+            InputError: no such method; the nearest known one is suggested.
+        """
+        if "+" in name:
+            from vocab.transplant.blend import blend_of
+
+            return blend_of(name)
+        return super().__getitem__(name)
+
+
+METHODS = _Methods("vocab.transplant", "method")

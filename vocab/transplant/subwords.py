@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vocab.matrix import stack
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import copy_overlap
@@ -72,25 +73,14 @@ def _cut(source: Vocabulary, text: str, word_start: bool) -> list[int]:
 
 def rows(problem: Problem, options: SubwordsOptions) -> Mixture:
     """Copy the overlap and average old pieces for the rest."""
-    from scipy.sparse import csr_matrix
-
     source, target = problem.source, problem.target
     copied = copy_overlap(problem)
     pieces = {t: found for t in problem.todo().tolist() if not copied.filled[t]
               if (found := old_pieces(source, target, t))}  # fmt: skip
-    lengths = np.array([len(found) for found in pieces.values()], np.int64)
-    weights = csr_matrix(
-        (
-            np.repeat(1 / np.maximum(lengths, 1), lengths).astype(np.float32),
-            np.array([piece for found in pieces.values() for piece in found], np.int64),
-            np.concatenate([[0], np.cumsum(lengths)]),
-        ),
-        shape=(len(pieces), len(source)),
-    )
-    weights.sum_duplicates()
+    weights = stack(list(pieces.values()), len(source))
     made = Mixture.build(
         source, target, "subwords", np.array(list(pieces), np.int64), weights,
-        rescale=options.restore_norm, evidence=1 / np.maximum(lengths, 1),
+        rescale=options.restore_norm, evidence=np.array([1 / len(found) for found in pieces.values()]),
     )  # fmt: skip
     return copied.then(made)
 
