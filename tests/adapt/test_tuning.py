@@ -29,7 +29,10 @@ def test_every_tuning_gives_back_the_model_it_trained(name, tmp_path, tiny_base,
     before = heldout_loss(setup, fixed)
     for step in range(40):
         train_step(setup, step)
-    assert heldout_loss(setup, fixed) < before - 0.03 and (embeddings != start).any()
+    reached = any(parameter is embeddings for parameter in setup.trained.values())
+    # A head alone can do little on a body that knows nothing.
+    assert heldout_loss(setup, fixed) < before - (0.03 if reached else 0.005)
+    assert bool((embeddings != start).any()) == reached
     setup.model.eval()
     with torch.no_grad():
         trained = setup.model(input_ids=IDS).logits

@@ -1,0 +1,171 @@
+"""Does anything known before training order transplant methods as training does?
+
+    python benchmarks/forecast.py --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
+
+For every language and method: transplant the source model to a tokenizer of the language, train it with the same
+batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what was
+known before: pseudo-bits without training, and `vocab.transplant.forecast` on hidden overlapping tokens. Printed are
+the figures and, for each predictor, Spearman's correlation with the order after training, within each language.
+
+The source gets its head warmed up first (body and vocabulary fixed): a head that is random hides what the rows are
+worth. What is finished is noted in `results.jsonl` and not done again. DATA/<language>/raw/{train,heldout}.txt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+METHODS: dict[str, str | None] = {
+    "copy": "copy",
+    "mean": "copy -> mean",
+    "subwords": "subwords",
+    "focus": "focus",
+    "default": None,
+    "kriging": "kriging -> subwords -> mean",
+}
+HEAD_LINES = 4000  # lines of each language that the head is warmed up on
+
+
+def options(arguments: argparse.Namespace, **more: Any) -> Any:
+    """The default settings of pretraining, in small steps."""
+    from adapt.config import Pretrain
+
+    return Pretrain.model_validate(
+        {"lr": arguments.lr, "batch_tokens": arguments.batch_tokens, "checkpoint_seconds": 1e9, **more}
+    )
+
+
+def warm_head(arguments: argparse.Namespace) -> Path:
+    """The source model with a language-modelling head that was trained alone, on all languages' text."""
+    from adapt.pretrain.engine import pretrain
+
+    folder = arguments.out / "source"
+    text = arguments.out / "all.txt"
+    if not text.is_file():
+        lines = []
+        for language in arguments.languages:
+            with (arguments.data / language / "raw" / "train.txt").open(encoding="utf-8") as file:
+                lines += [line for line, _ in zip(file, range(HEAD_LINES), strict=False)]
+        text.write_text("".join(lines), encoding="utf-8")
+    facts = pretrain(
+        arguments.source, arguments.source, text, None, options(arguments, tuning="head", lr=1e-3),
+        arguments.head_steps, 0, folder,
+    )  # fmt: skip
+    print(f"head warmed up: {facts['loss']:.2f} nats a predicted token, {facts['seconds']:.0f} s", flush=True)
+    return folder / "model"
+
+
+def tokenizer_of(arguments: argparse.Namespace, language: str, text: Path) -> Path:
+    """Learn a Unigram tokenizer for the language, once."""
+    import vocab
+
+    folder = arguments.out / language / "tokenizer"
+    if not folder.is_dir():
+        made = vocab.train_tokenizer([text], like=arguments.source, algorithm="unigram", vocab_size=arguments.size)
+        made.save_pretrained(folder)
+    return folder
+
+
+def bits(model: Any, tokenizer: Any, heldout: Path, words: int) -> float:
+    """Pseudo-bits per character of a seeded sample of held-out words."""
+    from vocab.score import sample_words, word_bits
+
+    lines = heldout.read_text(encoding="utf-8").splitlines()
+    chosen = sample_words(lines, words, 0)
+    found = word_bits(model.eval(), tokenizer, lines, chosen)
+    scored = [(b, len(w.text)) for b, w, s in zip(found.bits, chosen, found.status, strict=True) if s != "too_long"]
+    return sum(b for b, _ in scored) / sum(n for _, n in scored)
+
+
+def study(arguments: argparse.Namespace, source: Path, language: str, name: str, seed: int) -> dict[str, Any]:
+    """Transplant, score, train, score."""
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    import vocab
+    from adapt.pretrain.engine import pretrain
+
+    raw = arguments.data / language / "raw"
+    target = tokenizer_of(arguments, language, raw / "train.txt")
+    folder = arguments.out / language / f"{name}-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)
+    began = time.monotonic()
+    graft = vocab.transplant(source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed)
+    seconds = time.monotonic() - began
+    before = bits(graft.model, graft.tokenizer, raw / "heldout.txt", arguments.words)
+    graft.save(folder / "start")
+    facts = pretrain(
+        folder / "start", folder / "start", raw / "train.txt", raw / "heldout.txt", options(arguments),
+        arguments.steps, seed, folder / "trained",
+    )  # fmt: skip
+    place = folder / "trained" / "model"
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    after = bits(model, tokenizer, raw / "heldout.txt", arguments.words)
+    log = [json.loads(line) for line in (folder / "trained" / "log.jsonl").read_text().splitlines()]
+    shutil.rmtree(folder)
+    return {
+        "language": language,
+        "method": name,
+        "seed": seed,
+        "transplant_seconds": round(seconds, 1),
+        "before": round(before, 4),
+        "after": round(after, 4),
+        "losses": [[line["step"], round(line["heldout_loss"], 4)] for line in log if "heldout_loss" in line],
+        "train_seconds": round(facts["seconds"], 1),
+    }
+
+
+def forecasts(arguments: argparse.Namespace, source: Path, language: str) -> Any:
+    """What hidden overlapping tokens say of each method: a table with a row a method."""
+    import vocab.transplant
+
+    text = arguments.data / language / "raw" / "train.txt"
+    chains = {name: method for name, method in METHODS.items()}
+    return vocab.transplant.forecast(source, tokenizer_of(arguments, language, text), texts=[text], methods=chains)
+
+
+def main() -> None:
+    """Run the study, or go on with it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path, required=True, help="folder of a multilingual masked model")
+    parser.add_argument("--data", type=Path, required=True, help="folder with <language>/raw/{train,heldout}.txt")
+    parser.add_argument("--languages", nargs="+", default=["hau", "yor", "kin", "swa"])
+    parser.add_argument("--out", type=Path, default=Path("forecast-study"))
+    parser.add_argument("--size", type=int, default=8000)
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--head-steps", type=int, default=200)
+    parser.add_argument("--batch-tokens", type=int, default=512)
+    parser.add_argument("--lr", type=float, default=2e-4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--words", type=int, default=300)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results = arguments.out / "results.jsonl"
+    done = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
+    source = warm_head(arguments)
+    for seed in arguments.seeds:
+        for language in arguments.languages:
+            for name in METHODS:
+                if any((d["language"], d["method"], d["seed"]) == (language, name, seed) for d in done):
+                    continue
+                row = study(arguments, source, language, name, seed)
+                done.append(row)
+                with results.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(
+                    f"{language} {name:9s} seed {seed}: {row['before']:.3f} -> {row['after']:.3f} pseudo-bits a "
+                    f"character, {row['losses'][-1][1]:.3f} nats, {row['train_seconds']:.0f} s",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
