@@ -1,4 +1,4 @@
-"""Does anything known before training order transplant methods as training does?
+"""Ask whether anything known before training orders transplant methods as training does.
 
     python benchmarks/forecast.py --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
 
@@ -32,7 +32,7 @@ HEAD_LINES = 4000  # lines of each language that the head is warmed up on
 
 
 def options(arguments: argparse.Namespace, **more: Any) -> Any:
-    """The default settings of pretraining, in small steps."""
+    """Return the default settings of pretraining, in small steps."""
     from adapt.config import Pretrain
 
     return Pretrain.model_validate(
@@ -41,7 +41,7 @@ def options(arguments: argparse.Namespace, **more: Any) -> Any:
 
 
 def warm_head(arguments: argparse.Namespace) -> Path:
-    """The source model with a language-modelling head that was trained alone, on all languages' text."""
+    """Give the source model a language-modelling head, trained alone on all languages' text."""
     from adapt.pretrain.engine import pretrain
 
     folder = arguments.out / "source"
@@ -120,7 +120,7 @@ def study(arguments: argparse.Namespace, source: Path, language: str, name: str,
 
 
 def forecasts(arguments: argparse.Namespace, source: Path, language: str) -> Any:
-    """What hidden overlapping tokens say of each method: a table with a row a method."""
+    """Tell what hidden overlapping tokens say of each method: a table with a row a method."""
     import vocab.transplant
 
     text = arguments.data / language / "raw" / "train.txt"
