@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _POSITIONS = 2_000_000
+_ROWS = 16_384
 
 
 def encode(
@@ -159,9 +160,8 @@ def randomised_svd(matrix: csr_matrix, rank: int = 300, extra: int = 10, seed: i
     if width == 0 or matrix.nnz == 0:
         return np.zeros((matrix.shape[0], 0), np.float32)
     start = np.random.default_rng(seed).standard_normal((matrix.shape[1], width), np.float32)
-    basis, _ = np.linalg.qr(matrix @ start)
-    across, _ = np.linalg.qr(matrix.T @ basis)
-    basis, _ = np.linalg.qr(matrix @ across)
+    basis = orthonormal(matrix @ start)
+    basis = orthonormal(matrix @ orthonormal(matrix.T @ basis))
     small = matrix.T @ basis
     # The left side of the small matrix is all that is needed: eigenvectors of its Gram matrix, in float64.
     values, vectors = np.linalg.eigh((small.T @ small).astype(np.float64))
@@ -170,6 +170,27 @@ def randomised_svd(matrix: csr_matrix, rank: int = 300, extra: int = 10, seed: i
     rows = basis @ (vectors[:, order] * root)
     rows[np.diff(matrix.indptr) == 0] = 0  # rounding leaves dust there, and bringing dust to length 1 makes noise
     return rows.astype(np.float32)
+
+
+def orthonormal(columns: np.ndarray) -> np.ndarray:
+    """Give an orthonormal basis of what some columns span, by their Gram matrix: much faster than QR of a tall matrix.
+
+    Args:
+        columns: (n, k), k much smaller than n. The Gram matrix is taken in float64, which loses nothing that float32
+            columns hold unless they all but depend on each other; then QR is taken after all.
+
+    Returns:
+        (n, k), of the same dtype.
+    """
+    # In blocks: a float64 copy of all rows would take twice the memory of the columns.
+    gram = np.zeros((columns.shape[1], columns.shape[1]))
+    for start in range(0, len(columns), _ROWS):
+        block = columns[start : start + _ROWS].astype(np.float64)
+        gram += block.T @ block
+    values, vectors = np.linalg.eigh(gram)
+    if values[0] <= 1e-9 * values[-1]:
+        return np.linalg.qr(columns)[0]
+    return columns @ (vectors / np.sqrt(values)).astype(columns.dtype)
 
 
 def count_vectors(
