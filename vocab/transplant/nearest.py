@@ -12,7 +12,7 @@ from vocab.vectors.evidence import Evidence
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_CELLS = 4_000_000
+_ROWS, _COLUMNS = 64, 16_384  # similarities made at once: what the processor's cache holds
 
 
 def softmax_of_nearest(
@@ -45,15 +45,13 @@ def softmax_of_nearest(
         )
     anchors = np.flatnonzero(old.dense.any(axis=1))
     rows = wanted[new.dense[wanted].any(axis=1)]
-    known = old.dense[anchors].T.copy()
+    known = np.ascontiguousarray(old.dense[anchors].T)
     size = min(neighbours, len(anchors))
     if not size:
         return rows[:0], csr_matrix((0, sizes[1]), dtype=np.float32), np.zeros(0)
     chosen, weights, best = [], [], []
-    block = max(_CELLS // len(anchors), 16)
-    for start in range(0, len(rows), block):
-        near = new.dense[rows[start : start + block]] @ known
-        index, value = _largest(near, size)
+    for start in range(0, len(rows), _ROWS):
+        index, value = _largest(new.dense[rows[start : start + _ROWS]], known, size)
         power = np.exp((value - value[:, :1]) / temperature)
         chosen.append(anchors[index])
         weights.append(power / power.sum(axis=1, keepdims=True))
@@ -67,12 +65,38 @@ def softmax_of_nearest(
     return rows, matrix, np.concatenate(best) if best else np.zeros(0)
 
 
-def _largest(scores: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and values (float64) of each row's largest scores, descending; of equals the first columns."""
-    bound = np.partition(scores, scores.shape[1] - size, axis=1)[:, scores.shape[1] - size]
-    row, column = np.nonzero(scores >= bound[:, None])
-    value = scores[row, column].astype(np.float64)
-    order = np.lexsort((column, -value, row))
-    counts = np.bincount(row, minlength=len(scores))
-    first = (np.cumsum(counts) - counts)[:, None] + np.arange(size)
-    return column[order][first], value[order][first]
+def _largest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find each row's largest products, without ever sorting a row: what is not above the worst kept is passed over.
+
+    Args:
+        vectors: float32 (rows, k).
+        known: float32 (k, columns).
+        size: how many to keep, at most the columns.
+
+    Returns:
+        Columns and values (float64), (rows, size), by falling value; of equals the first columns.
+    """
+    number = len(vectors)
+    index = np.zeros((number, size), np.int64)
+    value = np.full((number, size), -np.inf, np.float32)
+    for start in range(0, known.shape[1], _COLUMNS):
+        scores = vectors @ known[:, start : start + _COLUMNS]
+        worst = value[:, -1:]
+        if not start:
+            place = max(scores.shape[1] - size, 0)
+            worst = np.nextafter(np.partition(scores, place, axis=1)[:, place : place + 1], np.float32(-np.inf))
+        row, column = np.divmod(np.flatnonzero(scores > worst), scores.shape[1])
+        if not len(row):
+            continue
+        counts = np.bincount(row, minlength=number)
+        at = size + np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        touched = np.flatnonzero(counts)
+        wide = np.full((number, size + int(counts.max())), -np.inf, np.float32)
+        wide_index = np.zeros(wide.shape, np.int64)
+        wide[:, :size], wide_index[:, :size] = value, index
+        wide[row, at], wide_index[row, at] = scores[row, column], column + start
+        # Stable, and earlier columns stand first: of equals the first stay.
+        order = np.argsort(-wide[touched], axis=1, kind="stable")[:, :size]
+        value[touched] = np.take_along_axis(wide[touched], order, axis=1)
+        index[touched] = np.take_along_axis(wide_index[touched], order, axis=1)
+    return index, value.astype(np.float64)
