@@ -7,11 +7,12 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import vocab
 from lexigraft import InputError
 from tests.conftest import sentences
 from tests.tiny_tokenizers import metaspace, wordpiece
 from vocab.tokenizer.load import wrap
-from vocab.transplant.forecast import Candidate, _bootstrap, _Task, compare, forecast
+from vocab.transplant.forecasting import Candidate, _bootstrap, _Task, compare, forecast
 from vocab.transplant.hidden import without
 from vocab.view import Kind, Vocabulary
 
@@ -117,10 +118,12 @@ def test_forecast_repeats_and_names_settings(pair):
         "plain": {"method": "subwords"},
         "letters": {"method": "focus -> mean", "vectors": "characters"},
         "same": Candidate("subwords"),
+        "short": "subwords",
     }
-    one, two = (forecast(*pair, LINES, methods, seeds=(5,)).drop(columns="seconds") for _ in range(2))
+    one, two = (vocab.transplant.forecast(*pair, LINES, methods, seeds=(5,)).drop(columns="seconds") for _ in range(2))
     assert one.equals(two)
-    assert one.loc["plain"].equals(one.loc["same"]) and compare(one, "plain", "same") == (0, 0, 0)
+    assert one.loc["plain"].equals(one.loc["same"]) and one.loc["plain"].equals(one.loc["short"])
+    assert compare(one, "plain", "same") == (0, 0, 0)
 
 
 def test_what_cannot_be_forecast_says_so(pair):

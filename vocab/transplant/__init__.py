@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vocab.transplant.graft import Graft
 
 Progress = Callable[[float, float, dict[str, Any]], None]
+_CALLS = {"forecast": "forecasting"}
 
 
 def transplant(
@@ -86,6 +87,15 @@ def transplant(
     figures["seed"] = seed
     figures["seconds"] = clock.stop()
     return Graft(setting.model, setting.tokenizer, mixture, figures)
+
+
+def __getattr__(name: str) -> Any:
+    """Import `forecast` and the other calls about transplants when they are first asked for."""
+    if name in _CALLS:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_CALLS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class _Clock:

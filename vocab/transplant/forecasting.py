@@ -50,10 +50,13 @@ class Candidate:
 
     @classmethod
     def named(cls, methods: Iterable[str] | Mapping[str, Any]) -> dict[str, Candidate]:
-        """Read methods as users give them: names and chains, or a name for each of several settings."""
-        if isinstance(methods, Mapping):
-            return {name: given if isinstance(given, cls) else cls(**given) for name, given in methods.items()}
-        return {name: cls(None if name == DEFAULT else name) for name in methods}
+        """Read methods as users give them: names and chains, or a name of theirs for each method or set of settings."""
+        if not isinstance(methods, Mapping):
+            methods = {name: None if name == DEFAULT else name for name in methods}
+        return {
+            name: given if isinstance(given, cls) else cls(**given) if isinstance(given, Mapping) else cls(given)
+            for name, given in methods.items()
+        }
 
 
 def forecast(
@@ -75,7 +78,8 @@ def forecast(
         target: the new tokenizer.
         texts: paths or a re-iterable of lines in the language.
         methods: names and chains as `vocab.transplant` takes them, `default` for the default chain; or a mapping of
-            your names to `{"method": ..., "vectors": ..., "options": ...}`. None: every method whose needs are met.
+            your names to such, or to `{"method": ..., "vectors": ..., "options": ...}`. None: every method whose needs
+            are met.
         seeds: one draw of hidden tokens each.
         share: how much of the overlap is hidden in a draw.
         most: at most so many tokens a draw.
