@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lexigraft import InputError
 from vocab.registry import Registry
 
 Family = Literal["metaspace", "byte-level", "wordpiece"]
+BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Task:
         character_coverage: share of the characters in the text that get a piece of their own; the rest is unknown.
         byte_fallback: spell unknown characters by their bytes.
         max_piece_length: longest piece, in characters.
+        given: pieces that the user asks for, spelt as the vocabulary spells them.
     """
 
     counts: Mapping[str, int]
@@ -35,6 +40,25 @@ class Task:
     character_coverage: float
     byte_fallback: bool
     max_piece_length: int
+    given: tuple[str, ...] = ()
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """Tokens that stand before all pieces: the specials, and the bytes to fall back on."""
+        return self.specials + BYTES * self.byte_fallback
+
+
+@dataclass(frozen=True)
+class Units:
+    """How text is taken apart before it is cut into pieces, and put together when pieces are decoded.
+
+    Attributes:
+        apart: parts of a normaliser, after all others.
+        together: parts of a decoder, on the whole text, after all others.
+    """
+
+    apart: tuple[dict[str, Any], ...] = ()
+    together: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +73,9 @@ class Algorithm:
         when_not: when not to.
         family: how pieces mark the beginning of a word.
         learn: makes the `model` part of a tokenizer.json. Raises InputError where the text cannot give the size.
+        sized: the size is chosen; else the text alone decides it, and `vocab_size` is the most it may be.
+        across: pieces may hold several words, so the text is counted by lines, not by words.
+        units: characters of the text -> smaller units than these.
     """
 
     name: str
@@ -58,6 +85,77 @@ class Algorithm:
     when_not: str
     family: Family
     learn: Callable[[Task], dict[str, Any]]
+    sized: bool = True
+    across: bool = False
+    units: Callable[[Mapping[str, int]], Units] | None = None
+
+
+class TooManyPieces(InputError):
+    """The text cannot give as many pieces as were asked for.
+
+    Args:
+        task: what was asked.
+        most: the largest size that it can give.
+        remedy: what else would help.
+    """
+
+    def __init__(self, task: Task, most: int, remedy: str = "or more text") -> None:
+        self.most = most
+        super().__init__(
+            "the text cannot give so many pieces",
+            found=f"vocab_size {task.vocab_size}",
+            expected=f"at most {most}, {remedy}",
+        )
+
+
+class TooFewPieces(InputError):
+    """Specials and letters alone need more room than the vocabulary has.
+
+    Args:
+        task: what was asked.
+        least: the smallest size that holds them.
+    """
+
+    def __init__(self, task: Task, least: int) -> None:
+        self.least = least
+        super().__init__(
+            "special tokens and letters alone are more than the vocabulary holds",
+            found=f"vocab_size {task.vocab_size}",
+            expected=f"at least {least}, or a lower character_coverage than {task.character_coverage:g}",
+        )
+
+
+def covered(counts: Mapping[str, int], share: float) -> int:
+    """Count the most frequent characters that make up a share of the text.
+
+    Args:
+        counts: how often each character occurs.
+        share: between 0 and 1.
+
+    Returns:
+        How many characters are needed.
+    """
+    left = math.floor(sum(counts.values()) * (1 - share) + 1e-9)
+    kept = len(counts)
+    for count in sorted(counts.values()):
+        left -= count
+        if left < 0:
+            break
+        kept -= 1
+    return kept
+
+
+def ranked_letters(task: Task) -> tuple[list[str], list[str]]:
+    """Return the characters that get a piece of their own, the most frequent first, and those that get none."""
+    letters: Counter[str] = Counter()
+    for part, count in task.counts.items():
+        for letter in part:
+            letters[letter] += count
+    for piece in task.given:  # without its letters a piece cannot be made
+        letters.update(dict.fromkeys(piece, max(letters.values(), default=1)))
+    ranked = [letter for letter, _ in sorted(letters.items(), key=lambda item: (-item[1], item[0]))]
+    kept = covered(letters, task.character_coverage)
+    return ranked[:kept], ranked[kept:]
 
 
 ALGORITHMS: Registry[Algorithm] = Registry("vocab.tokenizer", "algorithm")

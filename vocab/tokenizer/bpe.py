@@ -6,13 +6,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from lexigraft import InputError
-from vocab.tokenizer.algorithm import Algorithm, Task
-from vocab.tokenizer.unigram import BYTES, covered, too_small
+from vocab.tokenizer.algorithm import Algorithm, Task, TooFewPieces, TooManyPieces, ranked_letters
 
 _CHUNK = 1000
+_PRIVATE = range(0xF0000, 0x10FFFE)  # two planes that no text has characters of
 
 
 def learn(task: Task) -> dict[str, Any]:
@@ -27,75 +28,139 @@ def learn(task: Task) -> dict[str, Any]:
     Raises:
         InputError: the text cannot give that many pieces, or the specials and letters alone are more.
     """
-    fallback = BYTES if task.byte_fallback else ()
-    model = merged(task, fallback=fallback)
+    return with_unknown(merged(task), task)
+
+
+def with_unknown(model: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Say what a BPE model writes for characters that it does not know."""
     return model | {"unk_token": task.unk, "fuse_unk": task.unk is not None, "byte_fallback": task.byte_fallback}
 
 
-def merged(task: Task, *, alphabet: tuple[str, ...] = (), fallback: tuple[str, ...] = ()) -> dict[str, Any]:
+def merged(task: Task, *, alphabet: tuple[str, ...] = ()) -> dict[str, Any]:
     """Train a BPE model of `tokenizers` on parts that are already cut.
+
+    Pieces that the user asks for count as much as the most frequent part, so that they are merged early.
 
     Args:
         task: what to learn from.
         alphabet: characters that are pieces whatever the text shows (all bytes of a byte-level tokenizer).
-        fallback: pieces for single bytes, placed after the specials.
 
     Returns:
         The `model` part of a tokenizer.json.
     """
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    counts = dict(task.counts) if alphabet else _within_alphabet(task)
+    counts = Counter(task.counts if alphabet else _within_alphabet(task))
+    most = max(counts.values(), default=0)
+    counts.update(dict.fromkeys(task.given, most))
     kept = len(alphabet) or len({letter for part in counts for letter in part})
-    specials = [*task.specials, *fallback]
     trainer = trainers.BpeTrainer(
         vocab_size=task.vocab_size,
         min_frequency=task.min_frequency,
-        special_tokens=specials,
+        special_tokens=list(task.reserved),
         initial_alphabet=list(alphabet),
-        max_token_length=task.max_piece_length,
+        max_token_length=max([task.max_piece_length, *map(len, task.given)]),
         show_progress=False,
     )
-    least = len(specials) + kept
+    least = len(task.reserved) + kept
     if task.vocab_size < least:
-        raise too_small(task, least)
+        raise TooFewPieces(task, least)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.train_from_iterator(_repeated(counts), trainer)
     size = tokenizer.get_vocab_size()
     if size < task.vocab_size:
-        raise InputError(
-            "the text cannot give so many pieces",
-            found=f"vocab_size {task.vocab_size}",
-            expected=f"at most {size}, more text, or a lower min_frequency than {task.min_frequency}",
-        )
+        raise TooManyPieces(task, size, f"more text, or a lower min_frequency than {task.min_frequency}")
     return dict(json.loads(tokenizer.to_str())["model"])
 
 
-def _within_alphabet(task: Task) -> dict[str, int]:
+def continued(model: dict[str, Any], task: Task, wanted: int, *, longest: int) -> dict[str, Any]:
+    """Go on merging where a BPE model left off, on other parts: each token is written as one private letter.
+
+    Args:
+        model: the `model` part of a tokenizer.json, of type BPE.
+        task: what to learn from.
+        wanted: how many pieces to add.
+        longest: most tokens of the given model that one new piece may hold.
+
+    Returns:
+        The model with new pieces and merges after the old ones.
+
+    Raises:
+        InputError: the text cannot give so many pieces, or uses too many different tokens.
+    """
+    from tokenizers import models
+
+    old = models.BPE(model["vocab"], [tuple(pair) for pair in model["merges"]])
+    letters: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for part, count in _ranked(task.counts):
+        # A letter that is no piece stands in no token: what stands around it is not joined.
+        place = 0
+        run = ""
+        for token in old.tokenize(part):
+            start = part.index(token.value, place)
+            if start > place:
+                counts[run] += count
+                run = ""
+            run += letters.setdefault(token.value, chr(_PRIVATE.start + len(letters)))
+            place = start + len(token.value)
+        counts[run] += count
+    del counts[""]
+    if len(letters) > len(_PRIVATE):
+        raise InputError("the text uses too many different tokens", found=len(letters), expected=f"{len(_PRIVATE)}")
+    inner = replace(
+        task,
+        counts=counts,
+        specials=(),
+        byte_fallback=False,
+        character_coverage=1.0,
+        max_piece_length=longest,
+        given=(),
+    )
+    spelled = str.maketrans({letter: token for token, letter in letters.items()})
+    size, goal = len(letters) + wanted, len(model["vocab"]) + wanted
+    while True:
+        short = False
+        try:
+            learnt = merged(replace(inner, vocab_size=size))
+        except TooManyPieces as error:
+            learnt, short = merged(replace(inner, vocab_size=error.most)), True
+        vocabulary, merges = dict(model["vocab"]), list(model["merges"])
+        for pair in learnt["merges"]:
+            left, right = (piece.translate(spelled) for piece in pair)
+            merges.append([left, right])
+            vocabulary.setdefault(left + right, len(vocabulary))
+        if len(vocabulary) == goal:
+            return model | {"vocab": vocabulary, "merges": merges}
+        if short:
+            raise TooManyPieces(task, len(vocabulary))
+        size += goal - len(vocabulary)  # two merges may spell the same piece
+
+
+def _within_alphabet(task: Task) -> Mapping[str, int]:
     """Cut parts at the rare letters that get no piece.
 
     The trainer's own `limit_alphabet` drops others of equal frequency each time, and joins what stood around them.
     """
-    letters: Counter[str] = Counter()
-    for part, count in task.counts.items():
-        for letter in part:
-            letters[letter] += count
-    ranked = sorted(letters.items(), key=lambda item: (-item[1], item[0]))
-    rare = [letter for letter, _ in ranked[covered(dict(letters), task.character_coverage) :]]
+    _, rare = ranked_letters(task)
     if not rare:
-        return dict(task.counts)
+        return task.counts
     cut = re.compile(f"[{re.escape(''.join(rare))}]+")
     counts: Counter[str] = Counter()
     for part, count in task.counts.items():
         for piece in cut.split(part):
             counts[piece] += count
     del counts[""]
-    return dict(counts)
+    return counts
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _repeated(counts: Mapping[str, int]) -> Iterator[str]:
-    for part, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+    for part, count in _ranked(counts):
         for start in range(0, count, _CHUNK):
             yield f"{part} " * min(_CHUNK, count - start)
 

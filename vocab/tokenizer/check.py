@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vocab.compare.pieces import encode_words
+from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.sentencepiece_model import mended
 from vocab.tokenizer.texts import Lines
-from vocab.tokenizer.unigram import BYTES
 from vocab.view import SPACE, Kind, Vocabulary
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ import numpy as np
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import ALGORITHMS, Task
 from vocab.tokenizer.bpe import merged
-from vocab.tokenizer.like import like, pre_tokeniser_state
+from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.shell import pre_tokeniser_state
 from vocab.tokenizer.texts import Lines
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _parts(backend: Tokenizer, family: str, lines: Iterable[str]) -> dict[str, i
 
     normaliser, cutter = backend.normalizer, backend.pre_tokenizer
     if family == "metaspace":
-        _, split = pre_tokeniser_state("metaspace", "words")["pretokenizers"]
+        _, split = pre_tokeniser_state("metaspace")["pretokenizers"]
         pattern = Regex(split["pattern"]["Regex"])
         cutter = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Split(pattern, "isolated")])
     counts: Counter[str] = Counter()

@@ -6,16 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vocab.tokenizer.roles import state_of
-from vocab.tokenizer.sentencepiece_model import SPACE, decoder_state, mended
+from vocab.tokenizer.sentencepiece_model import SPACE, mended
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-# A letter, mark or digit; then what joins letters inside a word, and what may begin one (Hausa 'yan).
-_WORD = r"[\p{L}\p{M}\p{N}]"
-_JOINS = rf"(?<={_WORD})['’‘\-‐‑](?={_WORD})"
-_STARTS = r"['’‘](?=\p{L})"
 
 
 @dataclass
@@ -144,58 +139,6 @@ def _post_processor(state: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     parts = [*state["single"], *state["pair"]]
     tokens = dict.fromkeys(part["SpecialToken"]["id"] for part in parts if "SpecialToken" in part)
     return {key: state[key] for key in ("type", "single", "pair")}, list(tokens)
-
-
-def normaliser_state(parts: list[dict[str, Any]], family: str) -> dict[str, Any]:
-    """Complete a normaliser: every run of white space becomes one space, as the new pre-tokeniser needs it."""
-    ending: list[dict[str, Any]] = [
-        {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
-        {"type": "Strip", "strip_left": True, "strip_right": True},
-    ]
-    if family == "byte-level":
-        ending.append({"type": "Prepend", "prepend": " "})
-    return {"type": "Sequence", "normalizers": [*parts, *ending]}
-
-
-def pre_tokeniser_state(family: str, punctuation: str) -> dict[str, Any]:
-    """Make the pre-tokeniser of a family.
-
-    Args:
-        family: metaspace, byte-level or wordpiece.
-        punctuation: `words` cuts punctuation off, but for apostrophes and hyphens that belong to a word; `keep`
-            cuts at spaces only.
-
-    Returns:
-        The `pre_tokenizer` part of a tokenizer.json.
-    """
-    mark = {"metaspace": SPACE, "byte-level": " ", "wordpiece": ""}[family]
-    metaspace = {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": True}
-    inner = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    begins = rf"(?<={mark})" if mark else "^"
-    signs = rf"(?:(?!{_JOINS}|{begins}{_STARTS})[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}])+"
-    cut = _isolated(f"{mark}?{signs}" if mark else signs)
-    starts: dict[str, dict[str, Any]] = {
-        "metaspace": metaspace,
-        "byte-level": _isolated(r" ?[^ ]+"),
-        "wordpiece": {"type": "WhitespaceSplit"},
-    }
-    last = [inner] if family == "byte-level" else []
-    return {"type": "Sequence", "pretokenizers": [starts[family], *([cut] if punctuation == "words" else []), *last]}
-
-
-def _isolated(pattern: str) -> dict[str, Any]:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-
-
-def decoder_of(family: str, byte_fallback: bool) -> dict[str, Any]:
-    """Make the decoder of a family."""
-    if family == "wordpiece":
-        return {"type": "WordPiece", "prefix": "##", "cleanup": False}
-    if family == "byte-level":
-        strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
-        level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-        return {"type": "Sequence", "decoders": [level, strip]}
-    return decoder_state(byte_fallback, prefix=True)
 
 
 def post_processor_state(likeness: Likeness) -> dict[str, Any] | None:

@@ -205,15 +205,11 @@ def _unigram(processor: Any, pieces: list[tuple[str, float]], fallback: bool) ->
 
 
 def _bpe(processor: Any, pieces: list[tuple[str, float]], fallback: bool) -> dict[str, Any]:
-    """Make the merge table: a piece with a higher score is merged earlier, whatever two pieces it is made of."""
-    ids = {piece: index for index, (piece, _) in enumerate(pieces)}
-    plain = [not (processor.IsControl(i) or processor.IsUnknown(i) or processor.IsByte(i)) for i in range(len(pieces))]
-    merges = []
-    for index, (piece, score) in enumerate(pieces):
-        for cut in range(1, len(piece) if plain[index] else 0):
-            left, right = ids.get(piece[:cut]), ids.get(piece[cut:])
-            if left is not None and right is not None and plain[left] and plain[right]:
-                merges.append((-score, left, right))
+    plain = [
+        piece
+        for i, piece in enumerate(pieces)
+        if not (processor.IsControl(i) or processor.IsUnknown(i) or processor.IsByte(i))
+    ]
     return {
         "type": "BPE",
         "dropout": None,
@@ -223,6 +219,25 @@ def _bpe(processor: Any, pieces: list[tuple[str, float]], fallback: bool) -> dic
         "fuse_unk": True,
         "byte_fallback": fallback,
         "ignore_merges": False,
-        "vocab": ids,
-        "merges": [[pieces[left][0], pieces[right][0]] for _, left, right in sorted(merges)],
+        "vocab": {piece: index for index, (piece, _) in enumerate(pieces)},
+        "merges": merges_of(plain),
     }
+
+
+def merges_of(pieces: list[tuple[str, float]]) -> list[list[str]]:
+    """Make the merge table: a piece with a higher score is merged earlier, whatever two pieces it is made of.
+
+    Args:
+        pieces: (piece, score) of those that merges may make or use, in the order of their ids.
+
+    Returns:
+        Pairs, the first to merge first.
+    """
+    ids = {piece: index for index, (piece, _) in enumerate(pieces)}
+    merges = []
+    for piece, score in pieces:
+        for cut in range(1, len(piece)):
+            left, right = ids.get(piece[:cut]), ids.get(piece[cut:])
+            if left is not None and right is not None:
+                merges.append((-score, left, right))
+    return [[pieces[left][0], pieces[right][0]] for _, left, right in sorted(merges)]

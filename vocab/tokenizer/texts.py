@@ -1,24 +1,29 @@
-"""Read what users give as `texts`: files, or lines that can be gone through more than once."""
+"""Read what users give as `texts`: files, data sets, or lines that can be gone through more than once."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from lexigraft import InputError
 
 _BOM = "\ufeff"
+_LONGEST = 1 << 20  # bytes; longer lines are read in pieces, so that a file without line ends needs little memory
+_ROWS = 1000
 
 
 class Lines:
     """Lines of text that can be gone through again.
 
     Args:
-        texts: a file, several files, or a re-iterable of lines. A list of strings that all name files is taken as
-            files, any other as lines. `.gz` files are unpacked while reading.
-        blank: give blank lines too, for texts that belong together line by line.
+        texts: a file, several files, a data set of the library `datasets`, or a re-iterable of lines. A list of
+            strings that all name files is taken as files, any other as lines. `.gz` and `.zst` files are unpacked
+            while reading; of a `.parquet` file or a data set, the column `text` is read, or its only column of text.
+        blank: give blank lines too, and no line in pieces, for texts that belong together line by line.
 
     Raises:
         InputError: a one-shot iterator, no text at all, or a file that is missing.
@@ -30,6 +35,8 @@ class Lines:
         self.lines: Iterable[str] = ()
         if isinstance(texts, str | Path):
             self.files = [Path(texts)]
+        elif hasattr(texts, "column_names") and hasattr(texts, "iter"):
+            self.lines = _DataSet(texts)
         elif not isinstance(texts, Iterable):
             raise InputError("texts cannot be read", found=type(texts).__name__, expected="files or lines")
         elif iter(texts) is texts:
@@ -44,13 +51,17 @@ class Lines:
             self.lines = texts
         for file in self.files:
             if not file.is_file():
-                raise InputError("there is no such text file", file=file)
+                raise InputError("there is no such text file", file=file, found="a folder" if file.is_dir() else None)
 
     def __iter__(self) -> Iterator[str]:
         """Give the lines, without line ends and byte order mark."""
         for file in self.files:
-            yield from _read(file, self.blank)
-        for number, line in enumerate(self.lines, 1):
+            rows = _parquet(file) if file.suffix == ".parquet" else None
+            yield from self._clean(rows) if rows is not None else _read(file, self.blank)
+        yield from self._clean(self.lines)
+
+    def _clean(self, lines: Iterable[str]) -> Iterator[str]:
+        for number, line in enumerate(lines, 1):
             if not isinstance(line, str):
                 raise InputError("a line is no text", line=number, found=type(line).__name__, expected="str")
             if self.blank:
@@ -62,6 +73,49 @@ class Lines:
         return ", ".join(map(str, self.files)) or "the given lines"
 
 
+class _DataSet:
+    """The lines of a data set of the library `datasets`, read a thousand rows at a time."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+        features = rows.features or {}
+        texts = [name for name in features if getattr(features[name], "dtype", "") in ("string", "large_string")]
+        self.column = _text_column(list(rows.column_names or features), texts, None)
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self.rows.iter(batch_size=_ROWS):
+            yield from batch[self.column]
+
+
+def _parquet(file: Path) -> Iterator[str]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"this is no parquet file: {error}", file=file) from None
+    schema = table.schema_arrow
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
+    column = _text_column(schema.names, texts, file)
+    for batch in table.iter_batches(batch_size=_ROWS, columns=[column]):
+        yield from batch.column(0).to_pylist()
+
+
+def _text_column(names: Sequence[str], texts: Sequence[str], file: Path | None) -> str:
+    """Choose the column that holds the text."""
+    if "text" in names:
+        return "text"
+    if len(texts) == 1:
+        return texts[0]
+    raise InputError(
+        "which column is the text?",
+        file=file,
+        found=f"columns {', '.join(names) or 'none'}",
+        expected="a column `text`, or a single column of strings",
+    )
+
+
 def _names_file(text: object) -> bool:
     if isinstance(text, Path):
         return True
@@ -71,20 +125,71 @@ def _names_file(text: object) -> bool:
         return False
 
 
+def _open(file: Path) -> IO[bytes]:
+    if file.suffix == ".gz":
+        return gzip.open(file)  # type: ignore[return-value]
+    if file.suffix == ".zst":
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.input_stream(str(file), compression="zstd"), _LONGEST)
+    return file.open("rb")
+
+
 def _read(file: Path, blank: bool) -> Iterator[str]:
-    stream: IO[bytes]
-    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:  # type: ignore[assignment]
-        for number, raw in enumerate(stream, 1):
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(
-                    "the text is not UTF-8",
-                    file=file,
-                    line=number,
-                    found=f"byte 0x{raw[error.start]:02x} at place {error.start + 1} of the line",
-                    expected="UTF-8 (convert it with `iconv -f latin1 -t utf-8`, if that is what it is)",
-                ) from None
-            line = (line.removeprefix(_BOM) if number == 1 else line).rstrip("\r\n")
-            if blank or line.strip():
-                yield line
+    number = 1
+    try:
+        with _open(file) as stream:
+            for number, raw in _raw_lines(stream, whole=blank):
+                line = _decoded(raw, file, number)
+                if number == 1:
+                    line = line.removeprefix(_BOM)
+                for part in line.rstrip("\r\n").split("\r"):
+                    if blank or part.strip():
+                        yield part
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"the file is damaged after line {number}: {error}", file=file) from None
+    except OSError as error:
+        if file.suffix != ".zst":
+            raise
+        raise InputError(f"the file is damaged after line {number}: {error}", file=file) from None
+
+
+def _raw_lines(stream: IO[bytes], *, whole: bool) -> Iterator[tuple[int, bytes]]:
+    """Give numbered lines; lines too long for the memory in pieces, cut at a space or at least between characters."""
+    number, rest = 1, b""
+    while raw := stream.readline(-1 if whole else _LONGEST):
+        raw = rest + raw
+        rest = b""
+        if raw.endswith(b"\n") or whole or len(raw) < _LONGEST:
+            yield number, raw
+            number += raw.endswith(b"\n")
+            continue
+        cut = raw.rfind(b" ")
+        if cut <= 0:
+            cut = len(raw) - 1
+            while cut > len(raw) - 4 and raw[cut] & 0xC0 == 0x80:
+                cut -= 1
+        rest = raw[cut:]
+        yield number, raw[:cut]
+    if rest:
+        yield number, rest
+
+
+def _decoded(raw: bytes, file: Path, number: int) -> str:
+    if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InputError("the text is not UTF-8", file=file, found="a UTF-16 byte order mark", expected="UTF-8")
+    if b"\0" in raw:
+        raise InputError("a binary file, not text", file=file, line=number, found="a zero byte")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        cut_off = error.reason == "unexpected end of data" and not raw.endswith(b"\n")
+        raise InputError(
+            "the text is not UTF-8",
+            file=file,
+            line=number,
+            found=f"byte 0x{raw[error.start]:02x} at place {error.start + 1} of the line",
+            expected="the rest of the character: the file is cut off there"
+            if cut_off
+            else "UTF-8 (convert it with `iconv -f latin1 -t utf-8`, if that is what it is)",
+        ) from None

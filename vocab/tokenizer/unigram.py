@@ -6,23 +6,20 @@ swap), sentencepiece with a fixed number of threads does.
 
 from __future__ import annotations
 
-import io
 import math
-import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lexigraft import InputError
-from vocab.tokenizer.algorithm import Algorithm, Task
+from vocab.tokenizer.algorithm import Algorithm, Task, TooManyPieces
+from vocab.tokenizer.sentencepiece_trainer import train
 
-BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_UNK = "<unk>"
 # Eight candidates a piece give the same fertility as all candidates, in a third of the time.
 _SEEDS_A_PIECE, _FEW_SEEDS, _MOST_SEEDS = 8, 16_000, 1_000_000
 _MOST_POSITIONS = 20_000_000
+_AHEAD = 1e-3
 
 
 def learn(task: Task) -> dict[str, Any]:
@@ -39,13 +36,17 @@ def learn(task: Task) -> dict[str, Any]:
     """
     import sentencepiece
 
-    raw = learn_model(task)
-    processor = sentencepiece.SentencePieceProcessor(model_proto=raw)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=learn_model(task))
     pieces = [
         (processor.IdToPiece(i), processor.GetScore(i))
         for i in range(processor.GetPieceSize())
         if not processor.IsUnknown(i)
     ]
+    return unigram_model(task, with_given(pieces, task.given))
+
+
+def unigram_model(task: Task, pieces: list[tuple[str, float]]) -> dict[str, Any]:
+    """Return the `model` part of a tokenizer.json for pieces and their log probabilities, specials before them."""
     return {
         "type": "Unigram",
         "unk_id": task.specials.index(task.unk) if task.unk is not None else None,
@@ -56,22 +57,16 @@ def learn(task: Task) -> dict[str, Any]:
 
 def learn_model(task: Task) -> bytes:
     """Learn the pieces; returns the serialised SentencePiece model, whose only control piece is the unknown one."""
-    import sentencepiece
-
     ranked = seeds(task.counts, task.max_piece_length)
     few = ranked[: min(max(_SEEDS_A_PIECE * task.vocab_size, _FEW_SEEDS), _MOST_SEEDS)]
-    sentencepiece.set_min_log_level(2)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seeds.tsv"
         try:
             return _train(task, few, file)
-        except RuntimeError as error:
-            if len(few) == len(ranked) or "too high" not in str(error):
-                raise _explained(task, str(error)) from None
-        try:
-            return _train(task, ranked[:_MOST_SEEDS], file)
-        except RuntimeError as error:
-            raise _explained(task, str(error)) from None
+        except TooManyPieces:
+            if len(few) == len(ranked):
+                raise
+        return _train(task, ranked[:_MOST_SEEDS], file)
 
 
 def seeds(counts: Mapping[str, int], longest: int) -> list[tuple[str, int]]:
@@ -102,86 +97,45 @@ def seeds(counts: Mapping[str, int], longest: int) -> list[tuple[str, int]]:
     return sorted(frequent, key=lambda item: (-item[1] * len(item[0]), item[0]))
 
 
-def _train(task: Task, candidates: list[tuple[str, int]], file: Path) -> bytes:
-    import sentencepiece
+def with_given(pieces: list[tuple[str, float]], given: tuple[str, ...]) -> list[tuple[str, float]]:
+    """Put the pieces that the user asks for in the place of the least probable ones.
 
-    with file.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(f"{piece}\t{count}\n" for piece, count in candidates)
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=_sentences(task),
-        model_writer=model,
-        model_type="unigram",
-        input_format="tsv",
-        seed_sentencepieces_file=str(file),
-        vocab_size=task.vocab_size - len(task.specials) + 1,
-        num_threads=1,
-        character_coverage=task.character_coverage,
-        byte_fallback=task.byte_fallback,
-        max_sentencepiece_length=task.max_piece_length,
-        max_sentence_length=1 << 20,
-        # Normalised and cut already, exactly as the finished tokenizer does it.
-        normalization_rule_name="identity",
-        add_dummy_prefix=False,
-        remove_extra_whitespaces=False,
-        split_by_unicode_script=False,
-        split_by_number=False,
-        shuffle_input_sentence=False,
-        unk_id=0,
-        unk_piece=_UNK,
-        bos_id=-1,
-        eos_id=-1,
-        pad_id=-1,
-        minloglevel=2,
-    )
-    return model.getvalue()
-
-
-def _sentences(task: Task) -> Iterator[str]:
-    for part, count in sorted(task.counts.items(), key=lambda item: (-item[1], item[0])):
-        yield f"{part}\t{count}"
-
-
-def _explained(task: Task, reason: str) -> InputError:
-    extra = len(task.specials) - 1
-    if found := re.search(r"value <= (\d+)", reason):
-        return InputError(
-            "the text cannot give so many pieces",
-            found=f"vocab_size {task.vocab_size}",
-            expected=f"at most {int(found[1]) + extra}, or more text",
-        )
-    if found := re.search(r"required_chars\. \d+ vs (\d+)", reason):
-        return too_small(task, int(found[1]) + extra)
-    return InputError(f"sentencepiece could not learn from this text: {reason}")
-
-
-def too_small(task: Task, least: int) -> InputError:
-    """Say that specials and letters alone need more room than the vocabulary has."""
-    return InputError(
-        "special tokens and letters alone are more than the vocabulary holds",
-        found=f"vocab_size {task.vocab_size}",
-        expected=f"at least {least}, or a lower character_coverage than {task.character_coverage:g}",
-    )
-
-
-def covered(counts: dict[str, int], share: float) -> int:
-    """Count the most frequent characters that make up a share of the text.
+    Each gets a score just above that of its best cut into other pieces, so that it is never cut where it could stand.
 
     Args:
-        counts: how often each character occurs.
-        share: between 0 and 1.
+        pieces: (piece, log probability).
+        given: pieces that must be there.
 
     Returns:
-        How many characters are needed.
+        As many pieces as before.
     """
-    left = math.floor(sum(counts.values()) * (1 - share) + 1e-9)
-    kept = len(counts)
-    for count in sorted(counts.values()):
-        left -= count
-        if left < 0:
-            break
-        kept -= 1
-    return kept
+    scores = dict(pieces)
+    missing = [piece for piece in dict.fromkeys(given) if piece not in scores]
+    spare = sorted((score, piece) for piece, score in pieces if len(piece) > 1 and piece not in given)
+    for _, piece in [entry for entry in spare if not entry[1].startswith("<0x")][: len(missing)]:
+        del scores[piece]
+    floor = min(scores.values(), default=0.0)
+    for piece in sorted(dict.fromkeys(given), key=len):
+        cut = _best_cut(piece, scores)
+        own = scores.get(piece, floor)
+        scores[piece] = own if cut is None else max(own, cut + _AHEAD)
+    return list(scores.items())
+
+
+def _best_cut(piece: str, scores: Mapping[str, float]) -> float | None:
+    """Return the log probability of the best cut of a piece into two or more pieces; None where there is none."""
+    best = [0.0] + [-math.inf] * len(piece)
+    for end in range(1, len(piece) + 1):
+        for start in range(end):
+            if end - start < len(piece):
+                best[end] = max(best[end], best[start] + scores.get(piece[start:end], -math.inf))
+    return best[-1] if best[-1] > -math.inf else None
+
+
+def _train(task: Task, candidates: list[tuple[str, int]], file: Path) -> bytes:
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(f"{piece}\t{count}\n" for piece, count in candidates)
+    return train(task, "unigram", seed_sentencepieces_file=str(file))
 
 
 SPEC = Algorithm(

@@ -30,11 +30,17 @@ def learn(task: Task) -> dict[str, Any]:
     """
     if task.byte_fallback:
         raise InputError("WordPiece cannot spell unknown characters by their bytes", found="byte_fallback=True")
-    letters = sorted({letter for part in task.counts for letter in part[1:]})
+    letters = sorted({letter for part in [*task.counts, *task.given] for letter in part})
     inside = {ord(letter): _INSIDE + place for place, letter in enumerate(letters)}
     back = {code: ord(letter) for letter, code in zip(letters, inside.values(), strict=True)}
-    marked = {part[:1] + part[1:].translate(inside): count for part, count in task.counts.items()}
-    model = merged(replace(task, counts=marked))
+
+    def mark(part: str) -> str:
+        if part.startswith(_PREFIX) and len(part) > len(_PREFIX):
+            return part.removeprefix(_PREFIX).translate(inside)
+        return part[:1] + part[1:].translate(inside)
+
+    counts = {part[:1] + part[1:].translate(inside): count for part, count in task.counts.items()}
+    model = merged(replace(task, counts=counts, given=tuple(map(mark, task.given))))
     vocabulary = {
         _PREFIX * (ord(piece[0]) in back) + piece.translate(back): index for piece, index in model["vocab"].items()
     }

@@ -1,0 +1,98 @@
+"""Count strings in bounded memory: what does not fit is written to disk, sorted, and merged at the end."""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import IO
+
+ROOM = 1_000_000
+_CHARACTERS = 64 * ROOM
+
+
+class Tally:
+    """Counts of strings, exact for those it keeps; the result does not depend on the order they came in.
+
+    Args:
+        room: how many different strings are kept. Of more, the most frequent are; among equally frequent ones those
+            with the smallest checksum, which is as good as drawing them.
+    """
+
+    def __init__(self, room: int = ROOM) -> None:
+        self.room = room
+        self.left_out = 0
+        self._counts: Counter[str] = Counter()
+        self._unseen = 0
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._runs: list[Path] = []
+
+    def add(self, strings: list[str]) -> None:
+        """Count some strings, none of which holds a line feed."""
+        self._counts.update(strings)
+        self._unseen += sum(map(len, strings))
+        if len(self._counts) > self.room:
+            self._spill()
+        elif self._unseen > _CHARACTERS:
+            self._unseen = sum(map(len, self._counts))
+            if self._unseen > _CHARACTERS // 2:
+                self._spill()
+
+    def close(self) -> Counter[str]:
+        """Return the counts; `left_out` says how many occurrences of other strings there were."""
+        if not self._runs and len(self._counts) <= self.room:
+            return self._counts
+        if self._counts:
+            self._spill()
+        try:
+            return self._kept()
+        finally:
+            if self._folder is not None:
+                self._folder.cleanup()
+
+    def _spill(self) -> None:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory()
+        run = Path(self._folder.name) / str(len(self._runs))
+        with run.open("w", encoding="utf-8", errors="surrogatepass", newline="\n") as stream:
+            stream.writelines(f"{self._counts[string]}\t{string}\n" for string in sorted(self._counts))
+        self._runs.append(run)
+        self._counts = Counter()
+        self._unseen = 0
+
+    def _merged(self) -> Iterator[tuple[str, int]]:
+        streams = [run.open(encoding="utf-8", errors="surrogatepass", newline="\n") for run in self._runs]
+        try:
+            for string, same in groupby(heapq.merge(*map(_entries, streams)), key=itemgetter(0)):
+                yield string, sum(count for _, count in same)
+        finally:
+            for stream in streams:
+                stream.close()
+
+    def _kept(self) -> Counter[str]:
+        frequencies = Counter(count for _, count in self._merged())
+        free, least, share = self.room, 0, 1.0
+        for count in sorted(frequencies, reverse=True):
+            if frequencies[count] > free:
+                least, share = count, free / frequencies[count]
+                break
+            free -= frequencies[count]
+        kept: Counter[str] = Counter()
+        for string, count in self._merged():
+            checksum = zlib.crc32(string.encode("utf-8", "surrogatepass"))
+            if count > least or (count == least and checksum < share * (1 << 32)):
+                kept[string] = count
+            else:
+                self.left_out += count
+        return kept
+
+
+def _entries(stream: IO[str]) -> Iterable[tuple[str, int]]:
+    for line in stream:
+        count, _, string = line[:-1].partition("\t")
+        yield string, int(count)
