@@ -7,12 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from lexigraft import InputError
+from tests.conftest import sentences
 from vocab.compare import METRICS, compare, measure
+from vocab.compare.bootstrap import estimate
+from vocab.compare.gini import gini
 from vocab.compare.pieces import pieces
 from vocab.compare.renyi_efficiency import efficiency
+from vocab.tokenizer import train_tokenizer
+from vocab.tokenizer.texts import Lines
 from vocab.view import Kind, Vocabulary
 
 
@@ -66,8 +73,9 @@ def test_round_trip_sees_what_the_normaliser_drops():
 
 def test_renyi():
     counts = np.array([[5.0, 5.0, 5.0, 5.0], [9.0, 3.0, 1.0, 0.0]])
-    by_formula = math.log2((9 / 13) ** 2.5 + (3 / 13) ** 2.5 + (1 / 13) ** 2.5) / -1.5 / 2
-    assert efficiency(counts, 4) == pytest.approx([1.0, by_formula], abs=1e-12)
+    by_formula = math.log2((9 / 13) ** 2.5 + (3 / 13) ** 2.5 + (1 / 13) ** 2.5) / -1.5 / math.log2(3)
+    assert efficiency(counts[0]) == pytest.approx(1.0, abs=1e-12)
+    assert efficiency(counts[1, :3]) == pytest.approx(by_formula, abs=1e-12)
     assert "renyi_efficiency" not in row(metaspace(["▁", "m"]), ["▁"]).dropna()
 
 
@@ -92,8 +100,8 @@ def test_intervals():
     assert low <= table.loc["x", "renyi_efficiency"] <= high
     assert math.isnan(table.attrs["intervals"]["vocabulary_used"]["x"][0])
     assert compare({"x": TOKENIZER}, LINES[:1] * 9).attrs["intervals"]["fertility"]["x"] == [2.0, 2.0]
-    many = compare({"x": TOKENIZER}, LINES * 1500)  # blocks of three lines
-    assert many.loc["x", "fertility"] == 7 / 3
+    many = compare({"x": TOKENIZER}, LINES * 1500)  # blocks of sixteen lines
+    assert many.loc["x", "fertility"] == 7 / 3 and many.attrs["text"]["lines"] == 3000
     assert table.attrs["text"] == {"lines": 100, "words": 150, "characters": 700}
 
 
@@ -122,16 +130,178 @@ def test_nothing_to_compare():
         compare({"x": TOKENIZER}, iter(LINES))
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", [m for m in METRICS if not m.asked], ids=lambda metric: metric.name)
 def test_every_metric(metric):
     """Repeating the text changes no metric, and every metric says what it is."""
     assert metric.summary and metric.unit and metric.better in ("lower", "higher", "neither")
-    sides = (["gida", "ma"], ["ma", "gida"])
-    view = Vocabulary.of(TOKENIZER)
-    once = metric.measure(measure(view, LINES, sides))
-    twice = metric.measure(measure(view, LINES * 2, (sides[0] * 2, sides[1] * 2)))
-    values = [
-        result.above.sum() / result.below.sum() if hasattr(result, "above") else result.value
-        for result in (once, twice)
-    ]
+    given = {"words": [["gida", "je"], ["ma"]], "morphemes": {"gidaje": ["gida", "je"], "ma": ["ma"]}}
+    named = {"x": TOKENIZER, "y": metaspace(["▁", "m", "a", "gida"])}
+    values = []
+    for times in (1, 2):
+        sides = {language: (["gida", "ma"] * times, ["ma", "gida"] * times) for language in ("one", "two")}
+        found = measure(named, LINES * times, parallel=sides, **given)
+        values.append(estimate(metric.measure(found["y"]), 0).value)
     assert values[0] == pytest.approx(values[1], abs=1e-12)
+
+
+def test_against_a_base():
+    """Pieces of y: <unk> ▁ m a gida ƙ; x has ▁ m a. Its text: ▁ gida <unk>, ▁ gida, ▁ m a."""
+    other = metaspace(["▁", "m", "a", "gida", "ƙ"])
+    table = compare({"x": TOKENIZER, "y": other}, LINES, context=100)
+    found = table.loc["y"]
+    assert found["overlap"] == pytest.approx(4 / 5, abs=1e-12)  # ƙ too; gida is ▁gida in x
+    assert found["overlap_weighted"] == pytest.approx(5 / 8, abs=1e-12)  # three ▁, m, a
+    assert found["length_ratio"] == pytest.approx(8 / 7, abs=1e-12)
+    assert found["words_in_context"] == pytest.approx(100 * 3 / 8, abs=1e-12)
+    assert math.isnan(table.loc["x", "overlap"]) and table.attrs["base"] == "x"
+    difference, low, high = table.attrs["differences"]["fertility"]["y"]
+    assert difference == pytest.approx(8 / 3 - 7 / 3, abs=1e-12) and low <= difference <= high
+    assert "x" not in table.attrs["differences"]["fertility"]
+    assert compare({"x": TOKENIZER, "y": other}, LINES, base="y").attrs["base"] == "y"
+    with pytest.raises(InputError, match="no such tokenizer"):
+        compare({"x": TOKENIZER}, LINES, base="z")
+
+
+def test_paired_differences_are_sharper():
+    """Both tokenizers follow the same lines, so that their difference varies less than either."""
+    coarse, fine = TOKENIZER, metaspace(["▁", "gida", "je", ",", "m", "a"])
+    table = compare({"coarse": coarse, "fine": fine}, LINES * 60)
+    low, high = table.attrs["intervals"]["characters_per_token"]["fine"]
+    _, down, up = table.attrs["differences"]["characters_per_token"]["fine"]
+    assert up - down < high - low
+
+
+def test_graphemes():
+    """e, dot below and acute are three code points and one grapheme; a flag is two."""
+    tokenizer = metaspace(["▁", "m", "a"])
+    assert row(tokenizer, ["me\u0323\u0301 ma"])["graphemes_per_token"] == 5 / 6  # ▁ m <unk> ▁ m a
+    found = row(tokenizer, ["m\U0001f1f3\U0001f1ec"])
+    assert found["graphemes_per_token"] == pytest.approx(2 / 3, abs=1e-12)  # m, flag / ▁ m <unk>
+    assert found["characters_per_token"] == 1
+
+
+def test_gold_words():
+    found = row(TOKENIZER, words=[["gida", "je"], ["ma"]])
+    # ▁gida | ▁ je | ▁ m a
+    assert found["gold_fertility"] == pytest.approx(6 / 3, abs=1e-12)
+    assert found["gold_share_split"] == pytest.approx(2 / 3, abs=1e-12)
+    assert row(TOKENIZER, words=["gida je", "ma"])["gold_fertility"] == found["gold_fertility"]
+
+
+def test_morphemes(tmp_path: Path):
+    """gida|je is cut right; ma|ma is cut m|a|m|a: one of three cuts is right; gi|da is not cut."""
+    file = tmp_path / "morphemes.tsv"
+    file.write_text("gidaje\tgida je\n\nmama\tma ma\ngida\tgi da\n")
+    found = row(TOKENIZER, morphemes=file)
+    assert found["morpheme_precision"] == pytest.approx(2 / 4, abs=1e-12)
+    assert found["morpheme_recall"] == pytest.approx(2 / 3, abs=1e-12)
+    file.write_text("gidaje\tgida ji\n")
+    with pytest.raises(InputError, match=r"morphemes.tsv:1: these morphemes do not spell 'gidaje'"):
+        row(TOKENIZER, morphemes=file)
+    file.write_text("gidaje gida je\n")
+    with pytest.raises(InputError, match="has no tab"):
+        row(TOKENIZER, morphemes=file)
+
+
+def test_gini():
+    """Costs 1, 1, 4: differences of all ordered pairs 3 + 3 + 3 + 3 over nine, by twice the mean 2."""
+    assert gini(np.array([[1.0, 1.0, 4.0], [2.0, 2.0, 2.0]])) == pytest.approx([12 / 9 / 4, 0], abs=1e-12)
+    pairs = {"even": (["ma"], ["ma"]), "dear": (["gida gida gida gida"], ["gida"])}
+    found = row(TOKENIZER, parallel=pairs)
+    assert found["gini"] == pytest.approx(12 / 9 / 4, abs=1e-12)
+    assert found["parity"] == pytest.approx((3 + 4) / (3 + 1), abs=1e-12)
+
+
+def test_encode_speed_is_asked_for_by_name():
+    assert "encode_speed" not in row(TOKENIZER)
+    assert row(TOKENIZER, also=["encode_speed"])["encode_speed"] > 0
+    with pytest.raises(InputError, match="did you mean 'encode_speed'"):
+        row(TOKENIZER, also=["encode_sped"])
+
+
+# Made-up text, and what tokenization-scorer 1.1.8 says of its pieces: `score(pieces, metric="renyi", power=2.5)` and
+# `metric="seq_len"` (minus tokens a line), pieces joined by spaces.
+RENYI, TOKENS_A_LINE = 0.4930026730018538, 29.0
+SCORED = [" ".join(word for word, _, _ in sentence) for sentence in sentences(60, 4)]
+
+
+def test_agrees_with_tokenization_scorer():
+    tokenizer = metaspace(["▁", *(c + v for c in "bdgklmnprstwyz" for v in "aeiou"), *"BDGKLMNPRSTWYZaeiou."])
+    found = row(tokenizer, SCORED)
+    assert found["renyi_efficiency"] == pytest.approx(RENYI, abs=1e-9)
+    tokens = sum(len(line.split()) for line in SCORED) * found["fertility"]
+    assert tokens / len(SCORED) == pytest.approx(TOKENS_A_LINE, abs=1e-9)
+
+
+# Words and lines that a tokenizer could cut otherwise beside others: each must be counted as it is cut in its line.
+AWKWARD = [
+    "gidaje,  gida", " ma", "ma ", "ma\u00a0gida", "ma\u200b gida \u200b ma", "´ma gida", "\u0301ma ma", "ma ▁ gida▁ma",
+    "gida <unk>ma <mask> gida", "(gida) 'ma' ma's 12 345", "m\tgida", "ma\u2028gida", "<unk>", "ƙ ƙ ƙƙ",
+]  # fmt: skip
+
+
+SIZES = {"unigram": 140, "bpe": 200, "byte-bpe": 400, "wordpiece": 200}
+
+
+@pytest.mark.parametrize("algorithm", SIZES)
+@pytest.mark.parametrize("plain", [True, False])
+def test_counts_are_those_of_whole_lines(algorithm, plain):
+    """Cutting each different word once gives the tokens of every line, block by block."""
+    lines = [*SCORED, *([] if plain else AWKWARD)] * 5
+    tokenizer = train_tokenizer(lines, algorithm=algorithm, vocab_size=SIZES[algorithm])
+    assert_counts(Vocabulary.of(tokenizer), lines)
+
+
+@pytest.mark.parametrize("scheme", ["always", "first", "never"])
+@pytest.mark.parametrize("cutter", ["metaspace", "whitespace", "bytes", "none", "late"])
+def test_counts_of_other_tokenizers(scheme, cutter):
+    """Tokenizers that look beyond a word (none, late) are given whole lines."""
+    backend = metaspace(["▁gida", "je", ",", "▁", "m", "a", "ƙ", "a▁m", "Ġ", "Ġm"])
+    mark = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    backend.pre_tokenizer = {
+        "metaspace": mark,
+        "whitespace": pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), mark]),
+        "bytes": pre_tokenizers.ByteLevel(add_prefix_space=scheme == "always"),
+        "none": pre_tokenizers.Metaspace(prepend_scheme=scheme, split=False),
+        "late": pre_tokenizers.Sequence([pre_tokenizers.Digits(), mark]),
+    }[cutter]
+    assert_counts(Vocabulary.of(backend), [*SCORED[:20], *AWKWARD] * 3)
+
+
+def assert_counts(view: Vocabulary, lines: list[str]) -> None:
+    lines = list(Lines(lines))
+    found = measure({"x": view}, lines)["x"]
+    block = np.arange(len(lines)) // found.text.documents_a_block
+    wanted = np.zeros(found.counts.shape)
+    for row, ids in zip(block, view.encode(lines), strict=True):
+        wanted[row] += np.bincount(ids, minlength=len(view))
+    assert np.array_equal(found.counts.toarray(), wanted)
+
+
+@pytest.fixture(scope="module")
+def views():
+    sizes = {"unigram": 200, "byte-bpe": 320}
+    return [Vocabulary.of(train_tokenizer(SCORED, algorithm=name, vocab_size=n)) for name, n in sizes.items()]
+
+
+@given(lines=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_counts_of_any_text(views, lines):
+    lines = [*lines, "gida"]
+    for view in views:
+        assert_counts(view, lines)
+
+
+def test_documents(tmp_path: Path):
+    """Intervals are over what is one document: of one there is none to draw but itself."""
+    for name, lines in (("a", LINES), ("b", LINES[:1])):
+        (tmp_path / name).write_text("\n".join([*lines, "", *lines]))
+    files = [tmp_path / "a", tmp_path / "b"]
+    blocks = {kind: measure({"x": TOKENIZER}, files, documents=kind)["x"].text.blocks for kind in DOCUMENTS}
+    assert blocks == {"line": 6, "blank": 3, "file": 2}  # the end of the first file is no end of a document
+    assert compare({"x": TOKENIZER}, files[:1], documents="file").attrs["intervals"]["fertility"]["x"] == [7 / 3, 7 / 3]
+    with pytest.raises(InputError, match="unknown kind of document"):
+        compare({"x": TOKENIZER}, LINES, documents="page")
+
+
+DOCUMENTS = ("line", "blank", "file")

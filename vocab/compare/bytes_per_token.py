@@ -7,7 +7,7 @@ from vocab.compare.metric import Measured, Metric, Ratio
 
 def measure(measured: Measured) -> Ratio:
     """Divide all UTF-8 bytes by all tokens."""
-    return Ratio(measured.bytes, measured.tokens)
+    return Ratio(measured.text.totals["bytes"], measured.tokens)
 
 
 SPEC = Metric(

@@ -7,7 +7,7 @@ from vocab.compare.metric import Measured, Metric, Ratio
 
 def measure(measured: Measured) -> Ratio:
     """Divide all characters by all tokens."""
-    return Ratio(measured.characters, measured.tokens)
+    return Ratio(measured.text.totals["characters"], measured.tokens)
 
 
 SPEC = Metric(

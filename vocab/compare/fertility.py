@@ -7,7 +7,7 @@ from vocab.compare.metric import Measured, Metric, Ratio
 
 def measure(measured: Measured) -> Ratio:
     """Divide all tokens by all words."""
-    return Ratio(measured.tokens, measured.words)
+    return Ratio(measured.tokens, measured.text.totals["words"])
 
 
 SPEC = Metric(

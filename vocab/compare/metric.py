@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vocab.compare.cut import Pieces
+from vocab.compare.text import Text
 from vocab.registry import Registry
 from vocab.view import Vocabulary
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Words that people cut, as a tokenizer cuts them.
+
+    Attributes:
+        words: float64 (blocks,), words.
+        tokens: float64 (blocks,), their tokens, each word alone behind a space.
+        split: float64 (blocks,), words of more than one token.
+    """
+
+    words: np.ndarray
+    tokens: np.ndarray
+    split: np.ndarray
+
+
+@dataclass(frozen=True)
+class Boundaries:
+    """Boundaries inside words, of pieces and of morphemes, in characters.
+
+    Attributes:
+        pieces: float64 (words,), boundaries between pieces.
+        morphemes: float64 (words,), boundaries between morphemes.
+        both: float64 (words,), places where both are.
+    """
+
+    pieces: np.ndarray
+    morphemes: np.ndarray
+    both: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -19,39 +54,44 @@ class Measured:
 
     Attributes:
         view: the tokenizer.
-        ids: int32 (tokens,), all lines after each other.
-        starts: int64 (lines + 1,), where each line begins in `ids`; the last is the number of tokens.
-        words: int64 (lines,), words between white space.
-        characters: int64 (lines,), code points, inner spaces included.
-        bytes: int64 (lines,), of the text in UTF-8.
-        cores: int64 (lines,), words that have a letter or digit, counted without the punctuation around them.
-        cut: int64 (lines,), those of them that are more than one piece.
+        text: the counted text, the same for all tokenizers.
+        counts: CSR float64 (blocks, ids of the vocabulary), how often each token occurs in each block.
+        words: how each of `text.words` is cut behind a space.
         returned: bool (sampled lines,), decoding gives the line back, white space aside.
-        sampled: int64 (sampled lines,), which lines those are.
-        parallel: int64 (pairs, 2), tokens of each line of the parallel text and of its other side; or None.
+        context: tokens of the context that words are fitted into.
+        parallel: language -> tokens of the text and of its other side, each float64 (blocks of the pair,).
+        gold: words that people cut; None where none were given.
+        boundaries: piece and morpheme boundaries; None where no morphemes were given.
+        base: what the base tokenizer measured; None for the base itself.
+        given: what metrics that are asked for by name need (`train`, `seeds`).
     """
 
     view: Vocabulary
-    ids: np.ndarray
-    starts: np.ndarray
-    words: np.ndarray
-    characters: np.ndarray
-    bytes: np.ndarray
-    cores: np.ndarray
-    cut: np.ndarray
+    text: Text
+    counts: csr_matrix
+    words: Pieces
     returned: np.ndarray
-    sampled: np.ndarray
-    parallel: np.ndarray | None = None
+    context: int = 512
+    parallel: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    gold: Gold | None = None
+    boundaries: Boundaries | None = None
+    base: Measured | None = None
+    given: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def tokens(self) -> np.ndarray:
-        """Tokens of each line, int64 (lines,)."""
-        return np.diff(self.starts)
+        """Tokens of each block, float64 (blocks,)."""
+        return np.asarray(self.counts.sum(axis=1)).ravel()
+
+    @cached_property
+    def frequency(self) -> np.ndarray:
+        """How often each token occurs, int64 (ids of the vocabulary,)."""
+        return np.asarray(self.counts.sum(axis=0)).ravel().astype(np.int64)
 
     @cached_property
     def used(self) -> np.ndarray:
         """The different ids that occur, int64, sorted."""
-        return np.flatnonzero(np.bincount(self.ids, minlength=len(self.view)))
+        return np.flatnonzero(self.frequency)
 
     def where(self, holds: Callable[[int], bool]) -> np.ndarray:
         """Mark the ids that occur and have a property.
@@ -67,29 +107,31 @@ class Measured:
         return chosen
 
     def count(self, chosen: np.ndarray) -> np.ndarray:
-        """Count the tokens of a choice in each line.
+        """Count the tokens of a choice in each block.
 
         Args:
             chosen: bool (ids of the vocabulary,).
 
         Returns:
-            int64 (lines,).
+            float64 (blocks,).
         """
-        before = np.concatenate([[0], np.cumsum(chosen[self.ids], dtype=np.int64)])
-        return before[self.starts[1:]] - before[self.starts[:-1]]
+        return np.asarray(self.counts @ chosen.astype(np.float64))
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A metric that is a sum over lines by another sum over lines.
+    """A metric that is a sum by another sum.
 
     Attributes:
-        above: (lines,), summed above the stroke.
-        below: (lines,), summed below it.
+        above: float64 (blocks,), or (words,) where words are what is resampled; summed above the stroke.
+        below: as many, summed below it.
     """
 
     above: np.ndarray
     below: np.ndarray
+
+
+Weights = Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -98,12 +140,15 @@ class Resampled:
 
     Attributes:
         value: the metric.
-        resample: gives it for texts in which blocks of lines are repeated or left out: (first line of each block,
-            weights (draws, blocks)) -> (draws,); None where such texts do not estimate it.
+        resample: gives it for texts in which blocks are repeated or left out, (draws,). It is given a function
+            (number of blocks, stream=0) -> weights (draws, blocks); other streams are drawn apart. None where such
+            texts do not estimate it.
+        interval: the 95 % interval, where it comes from elsewhere.
     """
 
     value: float
-    resample: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    resample: Callable[[Weights], np.ndarray] | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +162,7 @@ class Metric:
         better: which way is better, all else equal.
         paper: where it is defined.
         measure: computes it; None where it does not apply.
+        asked: it is computed only when asked for by name: it takes long, or depends on the machine.
     """
 
     name: str
@@ -125,6 +171,7 @@ class Metric:
     better: Literal["lower", "higher", "neither"]
     paper: str
     measure: Callable[[Measured], Ratio | Resampled | None]
+    asked: bool = False
 
 
 METRICS: Registry[Metric] = Registry("vocab.compare", "metric")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vocab.compare.metric import Measured, Metric, Ratio
 
 
 def measure(measured: Measured) -> Ratio | None:
-    """Divide the tokens of the text by those of its other side; None without parallel text."""
-    if measured.parallel is None:
+    """Divide the tokens of the text by those of its other side, over all languages; None without parallel text."""
+    if not measured.parallel:
         return None
-    return Ratio(measured.parallel[:, 0], measured.parallel[:, 1])
+    first, second = (np.concatenate(side) for side in zip(*measured.parallel.values(), strict=True))
+    return Ratio(first, second)
 
 
 SPEC = Metric(

@@ -4,41 +4,45 @@ from __future__ import annotations
 
 import numpy as np
 
-from vocab.compare.metric import Measured, Metric, Resampled
+from vocab.compare.metric import Measured, Metric, Resampled, Weights
 
 ALPHA = 2.5
+_COLUMNS = 4096
 
 
 def measure(measured: Measured) -> Resampled | None:
     """Divide the Rényi entropy of the tokens by the logarithm of how many different ones occur."""
-    used, places = np.unique(measured.ids, return_inverse=True)
+    used = measured.used
     if len(used) < 2:
         return None
-    counts = np.bincount(places).astype(np.float64)
 
-    def resample(edges: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        from scipy.sparse import csr_matrix
+    def resample(draw: Weights) -> np.ndarray:
+        counts = measured.counts[:, used].tocsc()
+        weights = draw(counts.shape[0])
+        powers = np.zeros(len(weights))
+        for start in range(0, len(used), _COLUMNS):
+            part = weights @ counts[:, start : start + _COLUMNS].toarray()
+            powers += (part * part * np.sqrt(part)).sum(axis=1)
+        return _efficiency(powers / (weights @ measured.tokens) ** ALPHA, len(used))
 
-        rows = np.append(measured.starts[edges], measured.starts[-1])
-        table = csr_matrix((np.ones(len(places)), places, rows), shape=(len(edges), len(used)))
-        table.sum_duplicates()
-        return efficiency((table.T @ weights.T).T, len(used))
-
-    return Resampled(float(efficiency(counts[None], len(used))[0]), resample)
+    return Resampled(float(efficiency(measured.frequency[used].astype(np.float64))), resample)
 
 
-def efficiency(counts: np.ndarray, types: int) -> np.ndarray:
+def efficiency(counts: np.ndarray) -> float:
     """Compute log2(sum p^a) / (1 - a) / log2(types), section 4.
 
     Args:
-        counts: (draws, tokens), how often each token occurs.
-        types: how many different tokens there are.
+        counts: (tokens,), how often each token occurs; none is 0.
 
     Returns:
-        (draws,), 1 where all tokens are equally frequent.
+        1 where all tokens are equally frequent.
     """
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    return np.log2((shares**ALPHA).sum(axis=1)) / (1 - ALPHA) / np.log2(types)
+    return float(_efficiency(((counts / counts.sum()) ** ALPHA).sum(), len(counts)))
+
+
+def _efficiency(power: np.ndarray, types: int) -> np.ndarray:
+    """From the sum of p^a and the number of different tokens."""
+    return np.asarray(np.log2(power) / (1 - ALPHA) / np.log2(types))
 
 
 SPEC = Metric(

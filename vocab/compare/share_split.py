@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vocab.compare.metric import Measured, Metric, Ratio
 
 
 def measure(measured: Measured) -> Ratio:
     """Divide the words in several pieces by all words that have a letter or digit."""
-    return Ratio(measured.cut, measured.cores)
+    core, occurrences = measured.text.core, measured.text.occurrences
+    several = np.where(core >= 0, measured.words.lengths[core] > 1, False)
+    return Ratio(occurrences @ several.astype(np.float64), occurrences @ (core >= 0).astype(np.float64))
 
 
 SPEC = Metric(
