@@ -71,12 +71,14 @@ def estimate(context: Context) -> Estimate:
     a_token = a_step / config.pretrain.batch_tokens * _FORWARD_SHARE
     steps = config.pretrain.steps or int((config.pretrain.minutes or 0) * 60 / a_step)
     weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
-    labelled = sum(_characters(files, config.evaluate.max_train) for files in _task_files(context))
-    tokens = labelled / _CHARACTERS_A_TOKEN
+    sizes = [_characters(files, config.evaluate.max_train, config.evaluate.max_test) for files in _task_files(context)]
+    train, rest = (sum(part) / _CHARACTERS_A_TOKEN for part in zip(*sizes, strict=True)) if sizes else (0.0, 0.0)
     if config.evaluate.mode == "finetune":
-        tasks = tokens * config.evaluate.epochs * len(config.evaluate.seeds) * a_step / config.pretrain.batch_tokens
+        # A training step costs a token's forward pass threefold; the dev set is looked at after every epoch.
+        passes = train / _FORWARD_SHARE + rest
+        tasks = passes * a_token * config.evaluate.epochs * len(config.evaluate.seeds)
     else:
-        tasks = tokens * a_token
+        tasks = (train + rest) * a_token
     scored = config.evaluate.lm_words * _PIECES_A_WORD * _CONTEXT * a_token
     found = Estimate(
         pretrain_seconds=steps * a_step * len(trained),
@@ -134,8 +136,8 @@ def check(context: Context) -> Estimate:
     context.events.emit("notice", "preflight", message="estimate", facts=asdict(found))
     budget = f"{found.steps} steps an arm" if context.config.pretrain.steps else f"about {found.steps} steps an arm"
     context.events.say(
-        f"preflight: about {clock(found.seconds)} in all (pretraining {clock(found.pretrain_seconds)}, {budget}; "
-        f"evaluation {clock(found.evaluate_seconds)}), memory {found.memory_bytes / 2**30:.1f} of "
+        f"preflight: about {clock(found.seconds)} in all if nothing is done yet "
+        f"(pretraining {clock(found.pretrain_seconds)}, {budget}; evaluation {clock(found.evaluate_seconds)}), memory {found.memory_bytes / 2**30:.1f} of "
         f"{memory.total / 2**30:.0f} GB, disk {found.disk_bytes / 2**30:.1f} of {disk / 2**30:.0f} GB free"
     )
     if found.memory_bytes > memory.total * 0.95:
@@ -159,11 +161,11 @@ def _task_files(context: Context) -> list[TaskFiles]:
     return [files for files in found if isinstance(files, TaskFiles)]
 
 
-def _characters(files: TaskFiles, limit: int | None) -> float:
-    """Characters of a task's files; a limit on examples is taken as 100 characters each."""
+def _characters(files: TaskFiles, max_train: int | None, max_test: int | None) -> tuple[float, float]:
+    """Characters of a task's training file, and of the others; a limit on examples is taken as 100 characters each."""
 
-    def size(path: Path | None) -> int:
-        return path.stat().st_size if path is not None and path.is_file() else 0
+    def size(path: Path | None, limit: int | None) -> float:
+        there = path.stat().st_size if path is not None and path.is_file() else 0
+        return float(min(there, (limit or 10**9) * 100))
 
-    train = min(size(files.train), (limit or 10**9) * 100)
-    return float(train + size(files.dev) + size(files.test))
+    return size(files.train, max_train), size(files.dev, max_test) + size(files.test, max_test)

@@ -3,9 +3,11 @@
     python benchmarks/forecast.py --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
 
 For every language and method: transplant the source model to a tokenizer of the language, train it with the same
-batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what was
-known before: pseudo-bits without training, and `vocab.transplant.forecast` on hidden overlapping tokens. Printed are
-the figures and, for each predictor, Spearman's correlation with the order after training, within each language.
+batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what could be
+known before: `vocab.transplant.forecast` on hidden overlapping tokens, pseudo-bits without training, the loss of a
+shrunken model (its first layers, on the same rows) after a fraction of the steps, and the loss of the model itself
+after an eighth of them. Printed are the figures and, for each predictor, Spearman's correlation with the order after
+training, within each language.
 
 The source gets its head warmed up first (body and vocabulary fixed): a head that is random hides what the rows are
 worth. What is finished is noted in `results.jsonl` and not done again. DATA/<language>/raw/{train,heldout}.txt.
@@ -119,13 +121,65 @@ def study(arguments: argparse.Namespace, source: Path, language: str, name: str,
     }
 
 
-def forecasts(arguments: argparse.Namespace, source: Path, language: str) -> Any:
-    """Tell what hidden overlapping tokens say of each method: a table with a row a method."""
-    import vocab.transplant
+def shrunken(arguments: argparse.Namespace, source: Path, language: str, name: str, seed: int) -> dict[str, Any]:
+    """Train the first layers alone on the method's rows, for a fraction of the steps."""
+    from transformers import AutoModelForMaskedLM
+
+    import vocab
+    from adapt.pretrain.engine import pretrain
+
+    raw = arguments.data / language / "raw"
+    target = tokenizer_of(arguments, language, raw / "train.txt")
+    folder = arguments.out / language / f"{name}-{seed}-shrunken"
+    shutil.rmtree(folder, ignore_errors=True)
+    graft = vocab.transplant(
+        source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed, zero_training=False
+    )
+    graft.save(folder / "start")
+    place = folder / "start"
+    small = AutoModelForMaskedLM.from_pretrained(place, num_hidden_layers=arguments.layers)
+    small.save_pretrained(place)
+    began = time.monotonic()
+    facts = pretrain(
+        place, place, raw / "train.txt", raw / "heldout.txt", options(arguments),
+        arguments.steps // 4, seed, folder / "trained",
+    )  # fmt: skip
+    shutil.rmtree(folder)
+    return {"shrunken": round(facts["heldout_loss"], 4), "shrunken_seconds": round(time.monotonic() - began, 1)}
+
+
+def forecasts(arguments: argparse.Namespace, source: Path, language: str) -> dict[str, dict[str, float]]:
+    """Tell what hidden overlapping tokens say of each method."""
+    import vocab
 
     text = arguments.data / language / "raw" / "train.txt"
-    chains = {name: method for name, method in METHODS.items()}
-    return vocab.transplant.forecast(source, tokenizer_of(arguments, language, text), texts=[text], methods=chains)
+    table = vocab.transplant.forecast(source, tokenizer_of(arguments, language, text), texts=[text], methods=METHODS)
+    return {name: {"mrr": round(row["mrr"], 4), "cosine": round(row["cosine"], 4)} for name, row in table.iterrows()}
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """Print the figures, and how well each predictor orders the methods."""
+    import numpy as np
+    import pandas as pd
+    from scipy.stats import spearmanr
+
+    table = pd.DataFrame(rows)
+    table["eighth"] = [losses[0][1] for losses in table["losses"]]
+    table["loss"] = [losses[-1][1] for losses in table["losses"]]
+    columns = ["mrr", "cosine", "before", "shrunken", "eighth", "loss", "after"]
+    columns = [column for column in columns if column in table]
+    mean = table.groupby(["language", "method"])[columns].mean()
+    print(mean.round(3).to_string())
+    print("\nSpearman's correlation with the order after training (1 is the same order), by language:")
+    for outcome in ("loss", "after"):
+        for predictor in [c for c in columns if c not in ("loss", "after")]:
+            sign = -1 if predictor in ("mrr", "cosine") else 1
+            found = {
+                language: float(spearmanr(sign * part[predictor], part[outcome]).statistic)
+                for language, part in mean.groupby("language")
+            }
+            shown = "  ".join(f"{language} {value:+.2f}" for language, value in found.items())
+            print(f"  {outcome:6s} by {predictor:9s} mean {np.mean(list(found.values())):+.2f}   {shown}")
 
 
 def main() -> None:
@@ -142,6 +196,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--words", type=int, default=300)
+    parser.add_argument("--layers", type=int, default=3, help="of the shrunken model")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     import torch
@@ -154,17 +209,34 @@ def main() -> None:
     for seed in arguments.seeds:
         for language in arguments.languages:
             for name in METHODS:
-                if any((d["language"], d["method"], d["seed"]) == (language, name, seed) for d in done):
-                    continue
-                row = study(arguments, source, language, name, seed)
-                done.append(row)
-                with results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(
-                    f"{language} {name:9s} seed {seed}: {row['before']:.3f} -> {row['after']:.3f} pseudo-bits a "
-                    f"character, {row['losses'][-1][1]:.3f} nats, {row['train_seconds']:.0f} s",
-                    flush=True,
-                )
+                row = next((d for d in done if (d["language"], d["method"], d["seed"]) == (language, name, seed)), None)
+                if row is None:
+                    row = study(arguments, source, language, name, seed)
+                    done.append(row)
+                    write(results, done)
+                    print(
+                        f"{language} {name:9s} seed {seed}: {row['before']:.3f} -> {row['after']:.3f} pseudo-bits a "
+                        f"character, {row['losses'][-1][1]:.3f} nats, {row['train_seconds']:.0f} s",
+                        flush=True,
+                    )
+                if "shrunken" not in row:
+                    row.update(shrunken(arguments, source, language, name, seed))
+                    write(results, done)
+    for language in arguments.languages:
+        todo = [row for row in done if row["language"] == language and "mrr" not in row]
+        if todo:
+            known = forecasts(arguments, source, language)
+            for row in todo:
+                row.update(known[row["method"]])
+            write(results, done)
+    report(done)
+
+
+def write(results: Path, done: list[dict[str, Any]]) -> None:
+    """Write all that is known, whole or not at all."""
+    partial = results.with_suffix(".partial")
+    partial.write_text("".join(json.dumps(row) + "\n" for row in done))
+    partial.replace(results)
 
 
 if __name__ == "__main__":
