@@ -137,8 +137,9 @@ def check(context: Context) -> Estimate:
     budget = f"{found.steps} steps an arm" if context.config.pretrain.steps else f"about {found.steps} steps an arm"
     context.events.say(
         f"preflight: about {clock(found.seconds)} in all if nothing is done yet "
-        f"(pretraining {clock(found.pretrain_seconds)}, {budget}; evaluation {clock(found.evaluate_seconds)}), memory {found.memory_bytes / 2**30:.1f} of "
-        f"{memory.total / 2**30:.0f} GB, disk {found.disk_bytes / 2**30:.1f} of {disk / 2**30:.0f} GB free"
+        f"(pretraining {clock(found.pretrain_seconds)}, {budget}; evaluation {clock(found.evaluate_seconds)}), "
+        f"memory {found.memory_bytes / 2**30:.1f} of {memory.total / 2**30:.0f} GB, "
+        f"disk {found.disk_bytes / 2**30:.1f} of {disk / 2**30:.0f} GB free"
     )
     if found.memory_bytes > memory.total * 0.95:
         raise InputError(
