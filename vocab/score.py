@@ -104,6 +104,71 @@ def bits_per_character(bits: Any, words: Sequence[Word], use: Any = None) -> flo
     return float(np.asarray(bits)[keep].sum() / max(1, characters[keep].sum()))
 
 
+def sample_lines(texts: Iterable[str], n: int, seed: int) -> list[str]:
+    """Draw lines without replacement in one pass, in the order of the text; all of them when there are fewer.
+
+    Args:
+        texts: lines.
+        n: how many.
+        seed: seed of the draw.
+    """
+    draw = np.random.default_rng(seed)
+    kept: list[tuple[int, str]] = []
+    for number, line in enumerate(texts):
+        if len(kept) < n:
+            kept.append((number, line))
+        elif (place := int(draw.integers(number + 1))) < n:
+            kept[place] = (number, line)
+    return [line for _, line in sorted(kept)]
+
+
+def side_by_side(
+    systems: Iterable[tuple[str, Any, Any]], lines: Sequence[str], words: Sequence[Word], *, context_tokens: int = 64
+) -> dict[str, Any]:
+    """Score the same words under several models, the last of which the others are held against.
+
+    Words that any of the tokenizers cannot write, alters, or cuts into too many pieces are left out for all.
+
+    Args:
+        systems: (name, model, tokenizer), one at a time, so that they need not all be in memory.
+        lines: the text.
+        words: the words, as `sample_words` gives them.
+        context_tokens: see `word_bits`.
+
+    Returns:
+        `kind` (bits or pseudo-bits); `drawn`, `words` scored and share `excluded`; and `models`: by name the `value` in
+        bits per character with `low` and `high`, a 95 % interval (bootstrap over words), and `against`: the difference
+        to the last model with its interval (paired).
+
+    Raises:
+        InputError: a model that cannot be scored, models of different kinds, or no word that all can write.
+    """
+    found = {name: word_bits(model, tokenizer, lines, words, context_tokens=context_tokens)
+             for name, model, tokenizer in systems}  # fmt: skip
+    kinds = sorted({score.kind for score in found.values()})
+    if len(kinds) != 1:
+        raise InputError("bits and pseudo-bits are never compared", found=" and ".join(kinds))
+    use = np.all([[status == "ok" for status in score.status] for score in found.values()], axis=0)
+    if not use.any():
+        raise InputError("there is no word that all models can write", found=f"{len(words)} words")
+    characters = np.array([len(word.text) for word in words], dtype=np.float64)[use]
+    bits = np.stack([score.bits[use] for score in found.values()], axis=1)
+    times = np.random.default_rng(0).multinomial(len(bits), np.full(len(bits), 1 / len(bits)), 1000)
+    drawn = (times @ bits) / (times @ characters)[:, None]
+    values = bits.sum(axis=0) / characters.sum()
+    models: dict[str, dict[str, Any]] = {}
+    for place, name in enumerate(found):
+        low, high = np.percentile(drawn[:, place], [2.5, 97.5])
+        models[name] = {"value": float(values[place]), "low": float(low), "high": float(high)}
+        if place < len(found) - 1:
+            gap = np.percentile(drawn[:, place] - drawn[:, -1], [2.5, 97.5])
+            models[name]["against"] = [float(values[place] - values[-1]), *map(float, gap)]
+    return {
+        "kind": kinds[0], "drawn": len(words), "words": int(use.sum()), "excluded": float(1 - use.mean()),
+        "models": models,
+    }  # fmt: skip
+
+
 @dataclass(frozen=True)
 class _Place:
     """One word as the tokenizer sees it: its line's pieces, and which of them are the word."""

@@ -49,7 +49,9 @@ def test_default_chain_from_a_folder(tiny_source, target, tmp_path):
     assert 0 < graft.report["overlap"]["share_of_text"] <= 1
     norms = graft.report["norms"]["input"]
     assert norms["new_rows"] == pytest.approx(norms["copied_rows"], rel=0.05)
-    assert [done for done, _, _ in seen] == [0, 1, 2, 3, 4]
+    assert [(done, facts["step"]) for done, _, facts in seen] == list(
+        enumerate(["loading", "evidence", "mixing", "scoring", "applying", "reporting"])
+    )
     assert graft.explain("▁tree") == [("▁tree", 1.0)]
     assert sum(weight for _, weight in graft.explain("▁mata", 1000)) == pytest.approx(1, abs=1e-5)
     assert len(graft.report["worst"]) <= 10

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vocab.mixture import Mixture
     from vocab.transplant.graft import Graft
+    from vocab.transplant.setting import Setting
 
 Progress = Callable[[float, float, dict[str, Any]], None]
-_CALLS = {"forecast": "forecasting"}
+AUTO = "auto"
+_CALLS = {"apply_mixture": "reuse", "check": "checking", "forecast": "forecasting"}
 
 
 def transplant(
@@ -31,6 +34,7 @@ def transplant(
     options: Any = None,
     source_tokenizer: Any = None,
     trust_remote_code: bool = False,
+    score: bool = True,
     progress: Progress | None = None,
 ) -> Graft:
     """Give a model a new vocabulary.
@@ -38,8 +42,9 @@ def transplant(
     Args:
         source: folder, hub id or model (a model given is not changed: the graft gets a copy).
         target: the new tokenizer: an object, a folder, a file or a hub id.
-        method: a method's name (as published, with its own fallback), a chain (`focus -> subwords -> mean`), or None:
-            focus on counts and characters with the norm restored, then old pieces, then the mean.
+        method: a method's name (as published, with its own fallback), a chain (`focus -> subwords -> mean`), `auto`
+            (what a forecast on hidden shared tokens says is best), or None: focus on counts and characters with the
+            norm restored, then old pieces, then the mean.
         vectors: evidence about the target's tokens: an array (target vocabulary, k), what `vocab.token_vectors`
             returns, or a kind of it to be made from `texts`.
         source_vectors: the same for the source's tokens, for methods that compare across vocabularies.
@@ -51,6 +56,8 @@ def transplant(
         options: options by method name.
         source_tokenizer: where the source's tokenizer is, if not beside the model.
         trust_remote_code: run code that comes with the source model.
+        score: with texts and a language-modelling head, put into the report how well source, copy + random and graft
+            write the language before any training; loads the whole model, three times one after the other.
         progress: called as (steps done, steps in all, {"step": what}).
 
     Returns:
@@ -59,13 +66,11 @@ def transplant(
     Raises:
         InputError: something given does not fit; see the message.
     """
-    from vocab.transplant import chain, report
-    from vocab.transplant.apply import matrices_of, put_on
-    from vocab.transplant.graft import Graft
+    from vocab.transplant import chain
     from vocab.transplant.setting import Setting
 
-    clock = _Clock(progress)
-    links = chain.parse(method)
+    clock = Clock(progress, 5 + score)
+    links = chain.parse(None if method == AUTO else method)
     settings = chain.options_of(links, options, default=method is None)
     clock("loading")
     setting = Setting.of(
@@ -73,20 +78,19 @@ def transplant(
         helper=helper, texts=texts, seed=seed, source_tokenizer=source_tokenizer, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     clock("evidence")
-    problem = setting.problem(links, default=method is None)
+    chosen = None
+    if method == AUTO:
+        from vocab.transplant.auto import choose
+
+        chosen = choose(setting, options)
+        links, settings = chosen.links, chosen.options
+    problem = setting.problem(links, default=method in (None, AUTO))
     clock("mixing")
     mixture = chain.run(problem, links, settings)
-    clock("applying")
-    setting.notes += put_on(setting.model, mixture, setting.old, setting.new)
-    clock("reporting")
-    figures = report.facts(
-        mixture, setting.old, setting.new, setting.matrices, matrices_of(setting.model, setting.new),
-        chain=links, frequency=setting.frequency(),
-        evidence=problem.vectors.kind if problem.vectors else "none", notes=setting.notes,
+    return finish(
+        setting, mixture, links, clock, evidence=problem.vectors.kind if problem.vectors else "none", score=score,
+        facts={} if chosen is None else {"auto": chosen.facts},
     )  # fmt: skip
-    figures["seed"] = seed
-    figures["seconds"] = clock.stop()
-    return Graft(setting.model, setting.tokenizer, mixture, figures)
 
 
 def __getattr__(name: str) -> Any:
@@ -98,20 +102,62 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class _Clock:
+def finish(
+    setting: Setting, mixture: Mixture, links: tuple[str, ...], clock: Clock, *, evidence: str, score: bool,
+    facts: dict[str, Any],
+) -> Graft:  # fmt: skip
+    """Put a mixture on the model that a setting holds, look at what came of it, and report.
+
+    Args:
+        setting: what the transplant starts from; its carrier gets the rows.
+        mixture: how the rows are made.
+        links: the methods, for the report.
+        clock: tells of the steps that are left: applying, scoring if asked for, reporting.
+        evidence: what tokens were compared by.
+        score: whether models are scored before training; see `transplant`.
+        facts: what the report holds besides.
+
+    Returns:
+        The graft.
+    """
+    from vocab.transplant import report
+    from vocab.transplant.apply import matrices_of, put_on
+    from vocab.transplant.graft import Graft
+    from vocab.transplant.sentences import retrieval
+    from vocab.transplant.start import before_training
+
+    measured = dict(facts)
+    if score:
+        clock("scoring")
+        measured["before_training"] = before_training(setting, mixture, " -> ".join(links))
+        measured["retrieval"] = retrieval(setting, mixture)
+    clock("applying")
+    setting.notes += put_on(setting.carrier.model, mixture, setting.old, setting.new)
+    clock("reporting")
+    figures = report.facts(
+        mixture, setting.old, setting.new, setting.matrices, matrices_of(setting.carrier.model, setting.new),
+        chain=links, frequency=setting.frequency, evidence=evidence, notes=list(dict.fromkeys(setting.notes)),
+    )  # fmt: skip
+    figures |= {name: found for name, found in measured.items() if found is not None}
+    return Graft(setting, mixture, {**figures, "seed": setting.seed, "seconds": clock.stop()})
+
+
+class Clock:
     """Times the steps and tells of them."""
 
-    def __init__(self, progress: Progress | None, total: int = 5) -> None:
+    def __init__(self, progress: Progress | None, total: int) -> None:
         self.progress, self.total, self.seconds = progress, total, dict[str, float]()
         self.step, self.since = "", time.perf_counter()
 
     def __call__(self, step: str) -> None:
+        """Begin a step."""
         self.stop()
         self.step = step
         if self.progress is not None:
             self.progress(len(self.seconds), self.total, {"step": step})
 
     def stop(self) -> dict[str, float]:
+        """End the step that is going on; says what each took, in seconds."""
         now = time.perf_counter()
         if self.step:
             self.seconds[self.step] = round(now - self.since, 3)

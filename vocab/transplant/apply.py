@@ -13,8 +13,12 @@ from vocab.transplant.ids import update_ids
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
     from transformers import PreTrainedModel
+
+_CELLS = 1 << 22
 
 
 def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -43,17 +47,41 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
                 found=f"{len(vocabulary)} tokens and {len(matrix)} rows",
                 expected="the tokenizer that the model was trained with",
             )
-        for start in range(0, len(vocabulary), 65536):
-            rows = take(matrix, slice(start, min(start + 65536, len(vocabulary))))
-            bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        for part in parts(matrix, len(vocabulary)):
+            bad = np.flatnonzero(~np.isfinite(take(matrix, part)).all(axis=1))
             if len(bad):
-                token = start + int(bad[0])
+                token = part.start + int(bad[0])
                 raise InputError(
                     f"the source model's {role} embeddings hold NaN or inf",
                     found=f"row {token} ({vocabulary.tokens[token]!r})",
                     expected="finite numbers",
                 )
     return found
+
+
+def parts(matrix: Any, rows: int) -> Iterator[slice]:
+    """Cut the first rows of a matrix into slices of some 16 MB each, as float32."""
+    size = max(_CELLS // int(matrix.shape[1]), 1)
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
+def biases_of(model: PreTrainedModel, head: Any) -> list[torch.Tensor]:
+    """Find the output bias: the head's own, the one that BERT keeps beside it, BART's buffer over all (1, rows)."""
+    import torch
+
+    size = len(head.weight)
+    path = next(name for name, module in model.named_modules() if module is head).split(".")
+    found = []
+    if isinstance(getattr(head, "bias", None), torch.nn.Parameter):
+        found.append(head.bias)
+    for module in (model.get_submodule(".".join(path[:depth])) for depth in range(len(path))):
+        bias, logits = module._parameters.get("bias"), module._buffers.get("final_logits_bias")
+        if bias is not None and bias.shape == (size,):
+            found.append(bias)
+        if logits is not None and logits.shape[-1] == size:
+            found.append(logits)
+    return list({id(bias): bias for bias in found}.values())
 
 
 def _ends(model: PreTrainedModel) -> tuple[Any, Any]:
@@ -83,11 +111,11 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
     old_size = len(old["input"])
     notes = update_ids(model, mixture, source, target)
     with torch.no_grad():
-        if head is not None:
-            _replace_biases(model, head, mixture)
+        for bias in biases_of(model, head) if head is not None else []:
+            swap(model, bias, mixture.apply_bias(bias.detach().reshape(-1)).reshape(*bias.shape[:-1], -1))
         for role, module in (("input", embedding), ("output", head)):
             if role in old:
-                _swap(model, module.weight, torch.nn.Parameter(mixture.apply(old[role])))
+                swap(model, module.weight, mixture.apply(old[role]))
     part: Any
     for part in model.modules():
         if isinstance(part, torch.nn.Embedding) and part.weight is embedding.weight:
@@ -107,34 +135,18 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
     return notes
 
 
-def _swap(model: PreTrainedModel, old: torch.nn.Parameter, new: torch.nn.Parameter) -> None:
-    """Put a new parameter wherever the old one stands, so that ties stay ties."""
-    new.requires_grad_(old.requires_grad)
-    for module in model.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is old:
-                module._parameters[name] = new
-
-
-def _replace_biases(model: PreTrainedModel, head: Any, mixture: Mixture) -> None:
-    """Remap the output bias: the head's own, and the one that BERT keeps beside it or BART over all."""
+def swap(model: PreTrainedModel, old: torch.Tensor, new: torch.Tensor) -> None:
+    """Put a new parameter or buffer wherever the old one stands, so that ties stay ties."""
     import torch
 
-    size = len(head.weight)
-    path = next(name for name, module in model.named_modules() if module is head).split(".")
-    around = [model.get_submodule(".".join(path[:depth])) for depth in range(len(path))]
-    biases = {}
-    if isinstance(getattr(head, "bias", None), torch.nn.Parameter):
-        biases[id(head.bias)] = head.bias
-    for module in around:
-        bias = module._parameters.get("bias")
-        if bias is not None and bias.shape == (size,):
-            biases[id(bias)] = bias
-        logits = module._buffers.get("final_logits_bias")
-        if logits is not None and logits.shape[-1] == size:
-            module._buffers["final_logits_bias"] = mixture.apply_bias(logits.reshape(-1))[None]
-    for bias in biases.values():
-        _swap(model, bias, torch.nn.Parameter(mixture.apply_bias(bias.detach())))
+    if isinstance(old, torch.nn.Parameter):
+        new = torch.nn.Parameter(new, requires_grad=old.requires_grad)
+    tables: Any
+    for module in model.modules():
+        for tables in (module._parameters, module._buffers):
+            for name, tensor in tables.items():
+                if tensor is old:
+                    tables[name] = new
 
 
 def _check(model: PreTrainedModel, old: dict[str, Any], mixture: Mixture) -> None:
@@ -152,10 +164,9 @@ def _check(model: PreTrainedModel, old: dict[str, Any], mixture: Mixture) -> Non
     copied = np.flatnonzero(mixture.copied)
     before = mixture.weights.indices[mixture.weights.indptr[copied]]
     for role, matrix in now.items():
-        if len(matrix) != len(mixture) or not bool(matrix.isfinite().all()):
+        if len(matrix) != len(mixture) or not all(bool(matrix[p].isfinite().all()) for p in parts(matrix, len(matrix))):
             raise InputError(f"the new {role} embeddings are not whole", found=f"shape {tuple(matrix.shape)}")
         was = old.get(role, old["input"])
-        for start in range(0, len(copied), 4096):
-            part = slice(start, start + 4096)
+        for part in parts(matrix, len(copied)):
             if not np.array_equal(take(matrix, copied[part]), take(was, before[part].astype(np.int64))):
                 raise InputError(f"copied rows of the {role} embeddings differ from the old ones")

@@ -230,7 +230,7 @@ class _Task:
         if leaked.any():
             token = problem.source.tokens[int(mixture.weights.indices[leaked][0])]
             raise RuntimeError(f"{' -> '.join(links)} used the row of {token!r}, which was hidden from it")
-        return take(mixture.apply(self.matrix), self.rows)
+        return take(mixture.apply(self.matrix, only=self.rows), slice(None))
 
     def score(self, made: np.ndarray) -> np.ndarray:
         """Score rows, (hidden, measures)."""
@@ -249,9 +249,8 @@ def _pool(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     rows, old = overlap(setting.old, setting.new)
     added = list(setting.old.backend.get_added_tokens_decoder())
     keep = (setting.new.kind[rows] == Kind.PIECE) & (setting.old.kind[old] == Kind.PIECE) & ~np.isin(old, added)
-    frequency = setting.frequency()
-    if frequency is not None:
-        keep &= frequency[rows] > 0
+    if setting.frequency is not None:
+        keep &= setting.frequency[rows] > 0
     rows, old = rows[keep], old[keep]
     real = take(setting.matrices["input"], old).any(axis=1)
     rows, old = rows[real], old[real]

@@ -39,9 +39,8 @@ def load_model(where: str | Path, *, trust_remote_code: bool = False, revision: 
     common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": revision or "main"}
     try:
         config = transformers.AutoConfig.from_pretrained(str(where), **common)
-        names = [name for name in getattr(config, "architectures", None) or [] if hasattr(transformers, name)]
-        if names:
-            chosen = getattr(transformers, names[0])
+        chosen = class_of(config)
+        if chosen is not None:
             # Parts that the checkpoint lacks (BERT's pooler) are drawn: the same ones every time.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
@@ -59,6 +58,14 @@ def load_model(where: str | Path, *, trust_remote_code: bool = False, revision: 
     except Exception as error:  # no network, no such repository, damaged files: transformers raises many kinds
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"no model could be loaded: {reason}", file=where) from error
+
+
+def class_of(config: Any) -> Any:
+    """Find the class that a configuration names; None where transformers has none of that name."""
+    import transformers
+
+    names = [name for name in getattr(config, "architectures", None) or [] if hasattr(transformers, name)]
+    return getattr(transformers, names[0]) if names else None
 
 
 def _look_at(folder: Path) -> None:

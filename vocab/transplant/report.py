@@ -8,7 +8,8 @@ import numpy as np
 
 from vocab.matrix import take
 from vocab.mixture import Mixture
-from vocab.transplant.method import METHODS
+from vocab.transplant.apply import parts
+from vocab.transplant.explain import meaning_of
 from vocab.view import Kind, Vocabulary
 
 _WORST = 10
@@ -64,6 +65,7 @@ def facts(
             "fell_back": sum(count for name, count in rows.items() if name not in own),
             "by_method": rows,
         },
+        "evidence_by_method": _evidence(mixture),
         "weights_per_mixed_row": _weights(mixture),
         "overlap": overlap,
         "norms": {role: _norms(mixture, before.get(role, before["input"]), matrix) for role, matrix in after.items()},
@@ -74,6 +76,18 @@ def facts(
 
 def _round(value: Any) -> float:
     return round(float(value), 4)
+
+
+def _evidence(mixture: Mixture) -> dict[str, dict[str, Any]]:
+    """How well the rows of each method are supported: median and lowest 5 %; copied rows and those without apart."""
+    found = {}
+    for code, name in enumerate(mixture.names):
+        of_method = mixture.evidence[(mixture.method == code) & ~mixture.copied]
+        of_method = of_method[np.isfinite(of_method)]
+        if name and len(of_method) and meaning_of(name):
+            low, median = np.percentile(of_method, [5, 50])
+            found[name] = {"median": _round(median), "low": _round(low), "meaning": meaning_of(name)}
+    return found
 
 
 def _weights(mixture: Mixture) -> dict[str, float]:
@@ -98,9 +112,7 @@ def _norms(mixture: Mixture, before: Any, after: Any) -> dict[str, float]:
 
 
 def _lengths(matrix: Any, rows: np.ndarray) -> np.ndarray:
-    return np.concatenate(
-        [np.linalg.norm(take(matrix, rows[i : i + 65536]), axis=1) for i in range(0, len(rows), 65536)]
-    )
+    return np.concatenate([np.linalg.norm(take(matrix, rows[p]), axis=1) for p in parts(matrix, len(rows))])
 
 
 def _worst(mixture: Mixture, target: Vocabulary, frequency: np.ndarray | None) -> list[dict[str, Any]]:
@@ -121,39 +133,3 @@ def _worst(mixture: Mixture, target: Vocabulary, frequency: np.ndarray | None) -
         }
         for row in chosen.tolist()
     ]
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """Write the figures as Markdown."""
-    rows, overlap = report["rows"], report["overlap"]
-    lines = [
-        f"# Vocabulary transplant: {report['source']['tokens']:,} to {report['target']['tokens']:,} tokens",
-        "",
-        f"Method: {report['method']}. Evidence: {report['evidence']}.",
-        "",
-        "| rows | number | share |",
-        "| --- | ---: | ---: |",
-    ]
-    for name, count in rows["by_method"].items():
-        summary = "specials, by role" if name == "special" else name
-        lines.append(f"| {summary} | {count:,} | {100 * count / rows['total']:.1f} % |")
-    text = f", {100 * overlap['share_of_text']:.1f} % of the text" if "share_of_text" in overlap else ""
-    lines += ["", f"Shared with the source: {overlap['tokens']:,} tokens ({100 * overlap['share']:.1f} %{text}).", ""]
-    lines += ["| median L2 norm | source rows | copied rows | new rows |", "| --- | ---: | ---: | ---: |"]
-    for role, norms in report["norms"].items():
-        cells = [f"{norms[k]:.3f}" if k in norms else "-" for k in ("source_rows", "copied_rows", "new_rows")]
-        lines.append(f"| {role} | {' | '.join(cells)} |")
-    if report["worst"]:
-        lines += ["", "Rows with least evidence:", "", "| token | method | evidence | seen | made of |"]
-        lines.append("| --- | --- | ---: | ---: | --- |")
-        for row in report["worst"]:
-            made = ", ".join(f"{_cell(token)} {weight:.2f}" for token, weight in row["from"]) or "drawn"
-            seen = "-" if row["seen"] is None else row["seen"]
-            lines.append(f"| {_cell(row['token'])} | {row['method']} | {row['evidence']:.2f} | {seen} | {made} |")
-    lines += [f"\n- {note}" for note in report["notes"]]
-    papers = [f"{name}: {METHODS[name].paper}" for name in rows["by_method"] if name in METHODS and METHODS[name].paper]
-    return "\n".join([*lines, "", *(f"- {paper}" for paper in papers)]) + "\n"
-
-
-def _cell(token: str) -> str:
-    return "`" + token.replace("|", "\\|").replace("`", "'").replace("\n", "\\n") + "`"

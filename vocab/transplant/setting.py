@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from lexigraft import InputError
 from vocab.transplant.method import METHODS, Problem
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
+    from vocab.transplant.skeleton import Carrier
     from vocab.vectors.evidence import Evidence
     from vocab.view import Vocabulary
 
@@ -28,7 +30,8 @@ class Setting:
     """All that methods are given, and the model that the rows are for. Make one with `Setting.of`.
 
     Attributes:
-        model: the source model; its own copy.
+        carrier: the source model, or its skeleton; a copy of its own.
+        old_tokenizer: the source's tokenizer.
         tokenizer: the new tokenizer.
         old: view of the source vocabulary.
         new: view of the target vocabulary.
@@ -41,7 +44,8 @@ class Setting:
         notes: what the report should say.
     """
 
-    model: PreTrainedModel
+    carrier: Carrier
+    old_tokenizer: PreTrainedTokenizerFast
     tokenizer: PreTrainedTokenizerFast
     old: Vocabulary
     new: Vocabulary
@@ -77,10 +81,11 @@ class Setting:
 
         texts = None if texts is None else Lines(texts)
         tokenizer = load_tokenizer(target)
-        model, old = _source(source, source_tokenizer, trust_remote_code)
+        carrier, old_tokenizer = _source(source, source_tokenizer, trust_remote_code)
+        old = Vocabulary.of(old_tokenizer)
         extra = {name: given.pop(name, None) for name in ("dictionary", "parallel", "helper")}
         return cls(
-            model, tokenizer, old, Vocabulary.of(tokenizer), matrices_of(model, old), texts,
+            carrier, old_tokenizer, tokenizer, old, Vocabulary.of(tokenizer), matrices_of(carrier.model, old), texts,
             extra={**extra, "texts": texts}, **given,
         )  # fmt: skip
 
@@ -125,6 +130,7 @@ class Setting:
             self._made[kind] = token_vectors(self.new, self.texts, kind, seed=self.seed)
         return self._made[kind]
 
+    @cached_property
     def frequency(self) -> np.ndarray | None:
         """How often the text shows each new token, (target vocabulary,), or None without text."""
         for evidence in self._made.values():
@@ -137,15 +143,14 @@ class Setting:
         return np.bincount(encode(self.new, self.texts)[0], minlength=len(self.new))
 
 
-def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[PreTrainedModel, Vocabulary]:
-    """Load the source model and view its vocabulary."""
+def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[Carrier, PreTrainedTokenizerFast]:
+    """Load the source model, or as much of it as is needed, and its tokenizer."""
     from vocab.tokenizer.load import load_tokenizer
-    from vocab.transplant.load import load_model
-    from vocab.view import Vocabulary
+    from vocab.transplant.skeleton import Carrier
 
     if isinstance(source, str | Path):
-        model = load_model(source, trust_remote_code=trust_remote_code)
-        return model, Vocabulary.of(load_tokenizer(source if tokenizer is None else tokenizer))
+        carrier = Carrier.load(source, trust_remote_code=trust_remote_code)
+        return carrier, load_tokenizer(source if tokenizer is None else tokenizer)
     if not hasattr(source, "get_input_embeddings"):
         raise InputError("this is no model", found=type(source).__name__, expected="a folder, a hub id or a model")
     where = tokenizer if tokenizer is not None else getattr(source, "name_or_path", "")
@@ -153,4 +158,4 @@ def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[PreTr
         raise InputError(
             "the source model does not say where its tokenizer is", expected="source_tokenizer=: folder or tokenizer"
         )
-    return copy.deepcopy(source), Vocabulary.of(load_tokenizer(where))
+    return Carrier(copy.deepcopy(source)), load_tokenizer(where)

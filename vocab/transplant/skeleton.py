@@ -1,0 +1,165 @@
+"""The model that rows are put on: whole, or as a skeleton that holds nothing but the tensors over the vocabulary.
+
+A skeleton is the model on the meta device, where tensors have a shape and no memory; embeddings, output matrix, output
+bias and position tables are read from the checkpoint. What changes a model for a new vocabulary works on it as on a
+whole one, and it is saved by copying the rest of the checkpoint from file to file.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vocab.transplant import shards
+from vocab.transplant.apply import biases_of, swap
+from vocab.transplant.load import class_of, load_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+# What a sentence-embedding model has beside its weights: how states become one vector.
+_BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "README.md")
+
+
+@dataclass
+class Carrier:
+    """A model to put rows on.
+
+    Attributes:
+        model: the model, or its skeleton.
+        folder: where it was loaded from; None for a model given as an object.
+        names: of a skeleton: name in the checkpoint -> name in the model, for each tensor that is loaded.
+        trust_remote_code: the model may run code that comes with it.
+    """
+
+    model: PreTrainedModel
+    folder: Path | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    trust_remote_code: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model has its body."""
+        return not self.names
+
+    @classmethod
+    def load(cls, where: str | Path, *, trust_remote_code: bool = False) -> Carrier:
+        """Load a skeleton where the checkpoint allows it, else the whole model.
+
+        Args:
+            where: folder or hub id.
+            trust_remote_code: run code that comes with the model; such a model is always loaded whole.
+
+        Raises:
+            InputError: see `load_model`.
+        """
+        folder = Path(where)
+        made = None
+        if folder.is_dir() and not trust_remote_code:
+            made = _skeleton(folder)
+        if made is not None:
+            return made
+        model = load_model(where, trust_remote_code=trust_remote_code)
+        return cls(model, folder if folder.is_dir() else None, trust_remote_code=trust_remote_code)
+
+    def fresh(self) -> PreTrainedModel:
+        """Return a whole model as it was before any row was put on, if `model` is untouched or lies in a folder."""
+        if self.folder is not None:
+            return load_model(self.folder, trust_remote_code=self.trust_remote_code)
+        return copy.deepcopy(self.model)
+
+    def save(self, folder: Path, model: PreTrainedModel | None) -> None:
+        """Write weights and configuration.
+
+        Args:
+            folder: where to.
+            model: the whole model with its rows; None: the skeleton's rows, the rest copied from the source's files.
+        """
+        if self.folder is not None:
+            _copy_beside(self.folder, folder)
+        if model is not None or self.folder is None:
+            (model or self.model).save_pretrained(folder)
+            return
+        state = self.model.state_dict()
+        shards.rewrite(self.folder, folder, {there: state[here] for there, here in self.names.items()})
+        self.model.config.save_pretrained(folder)
+        if self.model.can_generate() and (self.folder / "generation_config.json").is_file():
+            self.model.generation_config.save_pretrained(folder)
+
+
+def _skeleton(folder: Path) -> Carrier | None:
+    """Make a skeleton; None where the checkpoint's names are not the model's, or it holds two of what is tied."""
+    import torch
+    import transformers
+
+    try:
+        files = shards.files_of(folder) if (folder / "config.json").is_file() else None
+        config = transformers.AutoConfig.from_pretrained(str(folder)) if files else None
+    except (ValueError, OSError):  # load_model says it better
+        return None
+    chosen = None if config is None else class_of(config)
+    if files is None or chosen is None:
+        return None
+    with torch.device("meta"):
+        model = chosen(config).eval()
+    if model.can_generate() and (folder / "generation_config.json").is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(str(folder))
+    state = model.state_dict(keep_vars=True)
+    aliases: dict[int, list[str]] = {}
+    for name, tensor in state.items():
+        aliases.setdefault(id(tensor), []).append(name)
+    prefix = f"{model.base_model_prefix}."
+    names: dict[str, str] = {}
+    for tensor in _over_vocabulary(model):
+        own = [alias for alias in aliases.get(id(tensor), []) if alias in files]
+        own = own or [name for alias in aliases.get(id(tensor), [])
+                      for name in (f"{prefix}{alias}", alias.removeprefix(prefix)) if name in files]  # fmt: skip
+        if len(own) != 1:
+            return None
+        found = _read(files[own[0]], own[0])
+        if found.shape != tensor.shape:
+            return None
+        swap(model, tensor, found)
+        names[own[0]] = aliases[id(tensor)][0]
+    model.name_or_path = str(folder)
+    return Carrier(model, folder, names)
+
+
+def _over_vocabulary(model: PreTrainedModel) -> list[torch.Tensor]:
+    """List the tensors that a new vocabulary changes: embeddings, output matrix and biases, tables of positions."""
+    from torch import nn
+
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    found: list[Any] = [embedding.weight]
+    if head is not None:
+        found += [head.weight, *biases_of(model, head)]
+    tables = (getattr(module, "position_embeddings", None) for module in model.modules())
+    found += [table.weight for table in tables if isinstance(table, nn.Embedding) and table.padding_idx is not None]
+    return list({id(tensor): tensor for tensor in found}.values())
+
+
+def _read(file: Path, name: str) -> torch.Tensor:
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        tensor: torch.Tensor = opened.get_tensor(name)
+    return tensor
+
+
+def _copy_beside(source: Path, target: Path) -> None:
+    """Copy what makes a folder a sentence-embedding model: its modules' settings and their own weights."""
+    import json
+
+    if not (source / "modules.json").is_file():
+        return
+    for name in _BESIDE:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    for module in json.loads((source / "modules.json").read_text(encoding="utf-8")):
+        inner = source / module.get("path", "")
+        if module.get("path") and inner.is_dir():
+            shutil.copytree(inner, target / module["path"], dirs_exist_ok=True)
