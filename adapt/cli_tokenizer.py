@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 from rich.console import Console
 
+from adapt.files import write_json
 from lexigraft import InputError
 
 console = Console()
@@ -31,17 +33,47 @@ def new_folder(path: Path) -> Path:
 def train(
     text: Texts,
     output: Output,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Further settings, such as split_digits=true.")
+    ] = None,
     like: Annotated[str | None, typer.Option(help="Source model's folder or hub id: the result drops into it.")] = None,
-    algorithm: Annotated[str, typer.Option(help="unigram, bpe, byte-bpe or wordpiece.")] = "unigram",
-    vocab_size: Annotated[int, typer.Option(help="Pieces, specials included.")] = 16_000,
+    algorithm: Annotated[str, typer.Option(help="See `lexigraft tokenizer algorithms`.")] = "unigram",
+    vocab_size: Annotated[str, typer.Option(help="Pieces, specials included, or auto.")] = "16000",
+    others: Annotated[
+        list[Path] | None, typer.Option(help="Text of another language that shares the vocabulary, one file each.")
+    ] = None,
 ) -> None:
-    """Learn a tokenizer from text."""
+    """Learn a tokenizer from text: plain, gz, zst or parquet files."""
     import vocab
+    from adapt.config import parse_override
 
     new_folder(output)
-    made = vocab.train_tokenizer(text, like=like, algorithm=algorithm, vocab_size=vocab_size)
+    more = {key: yaml.safe_load(value) for key, value in map(parse_override, settings or [])}
+    texts = {"text": text} | {str(path): [path] for path in others} if others else text
+    made = vocab.train_tokenizer(texts, like=like, algorithm=algorithm, vocab_size=vocab_size, **more)
     made.save_pretrained(output)
+    write_json(output / "facts.json", made.facts)
+    for notice in made.facts["notices"]:
+        console.print(f"notice: {notice}", highlight=False, markup=False, soft_wrap=True)
+    for point in made.facts.get("curve", ()):
+        told = f"{point['size']:>8,} pieces: {point['fertility']:.3f} a word, {point['bits']:.3f} bits a character"
+        console.print(told, highlight=False)
     console.print(f"wrote {output}: {len(made):,} pieces", highlight=False, soft_wrap=True)
+
+
+@tokenizer.command("algorithms")
+def algorithms() -> None:
+    """List the algorithms and the settings of `train`."""
+    from vocab.tokenizer.algorithm import ALGORITHMS
+    from vocab.tokenizer.options import BuildOptions
+
+    for spec in ALGORITHMS:
+        told = f"{spec.name}: {spec.summary} {spec.paper}.\n  When: {spec.when}\n  Not: {spec.when_not}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
+    console.print("\nsettings (KEY=VALUE, values as in YAML):")
+    for name, field in BuildOptions.model_fields.items():
+        about = " ".join((field.description or "").split())
+        console.print(f"{name}: {about}", highlight=False, markup=False, soft_wrap=True)
 
 
 @tokenizer.command("compare")

@@ -19,6 +19,8 @@ from adapt.tuning.tuning import TUNINGS
 from lexigraft import InputError
 from vocab.options import Options
 from vocab.registry import Registry
+from vocab.tokenizer.algorithm import ALGORITHMS
+from vocab.tokenizer.options import BuildOptions, Size
 from vocab.transplant.method import METHODS
 
 Arm = Literal["source", "keep", "adapted"]
@@ -70,15 +72,27 @@ class Corpus(Options):
     """Use at most this many characters of text (whole lines, from the start)."""
 
 
-class Tokenizer(Options):
+class Tokenizer(BuildOptions):
     """The tokenizer built for the language."""
 
-    algorithm: Literal["unigram", "bpe", "byte-bpe", "wordpiece"] = "unigram"
-    """Unigram by sentencepiece, or BPE, byte-level BPE, WordPiece by tokenizers."""
-    vocab_size: int = Field(16_000, gt=0)
-    """Pieces in the vocabulary, specials included."""
+    algorithm: str = Field("unigram", json_schema_extra={"enum": [*ALGORITHMS.names]})
+    """How pieces are chosen: unigram for the fewest pieces a word, bpe for large vocabularies from little text,
+    byte-bpe where nothing may be unknown; `lexigraft tokenizer algorithms` tells of all."""
+    vocab_size: Size = Field(16_000, json_schema_extra={"default": "16000"})
+    """Pieces in the vocabulary, specials included; `auto` takes the smallest size past which more gains little."""
+    others: list[Path] = Field(default_factory=list)
+    """Texts of further languages that share the vocabulary, one file a language; see `alpha`."""
     path: Path | None = None
     """Use this tokenizer instead of building one."""
+
+    @field_validator("algorithm")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return ALGORITHMS[name].name
+
+    def build_options(self) -> dict[str, Any]:
+        """Return what `vocab.train_tokenizer` takes."""
+        return self.model_dump(include=set(BuildOptions.model_fields))
 
 
 class Transplant(Options):

@@ -15,7 +15,7 @@ from adapt.stages.source import tokenizer_folder, weight_files
 def stage(config: RunConfig, source: Path) -> Stage:
     """Return the tokenizer stage of a run."""
     origin = tokenizer_folder(config.source, source)
-    files = [path for path in weight_files(origin) if path.suffix != ".safetensors"]
+    files = [path for path in weight_files(origin) if path.suffix != ".safetensors"] + config.tokenizer.others
     if given := config.tokenizer.path:
         files += weight_files(given) if given.is_dir() else [given]
     return Stage("tokenizer", work, ("corpus",), config.tokenizer.model_dump(mode="json"), tuple(files))
@@ -28,24 +28,29 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
 
     options, corpus = context.config.tokenizer, context.path("corpus")
     old = load_tokenizer(tokenizer_folder(context.config.source, context.source))
-    report(0, 2, {})
+    report(0, 3, {})
     if options.path is not None:
         new = load_tokenizer(options.path)
     else:
+        text: Any = [corpus / "train.txt"]
+        if options.others:
+            text = {context.config.language: text} | {str(path): [path] for path in options.others}
         new = vocab.train_tokenizer(
-            [corpus / "train.txt"], like=old, algorithm=options.algorithm, vocab_size=options.vocab_size
+            text, like=old, progress=lambda done, _, facts: report(done, 3, facts), **options.build_options()
         )
     new.save_pretrained(folder)
-    report(1, 2, {})
+    report(2, 3, {})
     table = vocab.compare({"source": old, "target": new}, [corpus / "heldout.txt"])
     table.to_csv(folder / "compare.csv")
-    report(2, 2, {})
+    report(3, 3, {})
     facts: dict[str, Any] = {"vocab_size": len(new), "source_vocab_size": len(old)}
     for metric in ("fertility", "share_split", "characters_per_token"):
         if metric in table.columns:
             facts[metric] = {name: float(table[metric].to_dict()[name]) for name in ("source", "target")}
     facts["intervals"] = table.attrs.get("intervals", {})
-    if dropped := getattr(new, "facts", {}).get("dropped"):
+    built = getattr(new, "facts", {})
+    if dropped := built.get("dropped"):
         facts["normaliser_drops"] = dropped
+    facts |= {name: built[name] for name in ("curve", "weights", "normal_form", "notices") if built.get(name)}
     write_json(folder / "facts.json", facts)
     return facts
