@@ -29,6 +29,8 @@ def blocks(rows: int, size: int = 65536) -> Iterator[slice]:
 
 def take(matrix: Any, rows: Any) -> np.ndarray:
     """Rows of a numpy array or torch tensor as float32 (float64 stays)."""
+    if isinstance(rows, np.ndarray) and not rows.flags.writeable:
+        rows = rows.copy()  # torch warns of ids that cannot be written to
     part = matrix[rows]
     if not isinstance(part, np.ndarray):
         part = part.detach().cpu()

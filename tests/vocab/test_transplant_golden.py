@@ -12,11 +12,15 @@ from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from tests.vocab.six_tokens import BC, CD, E_, UNK, B, D, E, six_tokens
 from vocab.transplant.dictionary import pairs_of
+from vocab.transplant.helper import helper_rows
 from vocab.transplant.method import METHODS, Problem
 from vocab.transplant.multivariate import covariance
 from vocab.transplant.nearest import softmax_of_nearest
+from vocab.transplant.omp import pursue
 from vocab.transplant.reinit import script_of
-from vocab.vectors.align import align, procrustes
+from vocab.transplant.trans_tokenization import token_links, words_of
+from vocab.transplant.translate import align_words, read_parallel
+from vocab.vectors.align import procrustes, rotation
 from vocab.view import Vocabulary
 
 
@@ -85,8 +89,33 @@ def test_wechsel_aligns_by_a_dictionary(six):
     made = rows_of(replace(six, source_vectors=turned, extra={"dictionary": pairs}), "wechsel")
     assert made.apply(E) == pytest.approx(rows_of(six, "wechsel").apply(E), rel=1e-4)
     assert six.notes == ["vectors aligned by 2 dictionary pairs"]
-    with pytest.raises(InputError, match="no pair of the dictionary"):
-        align(turned, six.vectors, six.source, six.target, [("none", "such")])
+    with pytest.raises(InputError, match="no pair of words has vectors on both sides; found 1 pairs"):
+        rows_of(replace(six, source_vectors=turned, extra={"dictionary": [("none", "such")]}), "wechsel")
+
+
+def test_wechsel_aligns_by_identical_strings(six):
+    # ▁b and ▁ (an empty string, no word) stand on both sides; one pair turns (1, 0) to ▁b's (0, 1).
+    six.source_vectors = np.array([[0, 0], [0, -2], [3, 0], [1, 1], [0, 0], [0, 0]], np.float32)
+    mixture = rows_of(replace(six, source_vectors=six.source_vectors), "wechsel", identical=True)
+    assert six.notes == ["vectors aligned by 1 identical strings"]
+    # After a quarter turn (or a reflection, which one pair cannot tell) ▁b is nearest to ▁b, whatever else is.
+    assert mixture.explain("▁b")[0][0] == "▁b"
+    assert mixture.evidence[B] == pytest.approx(1)
+
+
+def test_a_pair_counts_once_for_each_casing():
+    vectors = {"One": np.array([1.0, 0]), "one": np.array([0, 1.0]), "two": np.array([1.0, 0])}
+    # "one" is found as itself and in small letters, "One" as a title; "two" twice, as "Two" it has no vector: 3 x 2
+    # correspondences: (0, 1) -> (1, 0) four times and (1, 0) -> (1, 0) twice. The rotation that fits most is the first.
+    turn, used = rotation([("one", "two")], vectors.get, vectors.get)
+    assert used == 1
+    assert vectors["one"] @ turn == pytest.approx([4 / np.sqrt(20), 0], abs=1) and turn @ turn.T == pytest.approx(
+        np.eye(2)
+    )
+    expected = procrustes(np.array([[0, 1]] * 4 + [[1, 0]] * 2), np.array([[1, 0]] * 6))
+    assert turn == pytest.approx(expected)
+    alone, _ = rotation([("one", "two")], vectors.get, vectors.get, casings=False)
+    assert vectors["one"] @ alone == pytest.approx([1, 0])
 
 
 def test_ofa(six):
@@ -181,3 +210,197 @@ def test_kriging(six):
     assert mixture.explain("▁bc") == [("▁b", pytest.approx(0.4)), ("d", pytest.approx(0.3))]
     assert not mixture.filled[E_]
     assert np.linalg.norm(rows_of(six, "kriging").apply(E)[[BC, CD]], axis=1) == pytest.approx([6, 6])
+
+
+def test_clp(six):
+    six.extra = {"helper": np.array([[0, 0], [2, 0], [4, 3], [0, 0], [0, 1], [-1, -1]], np.float32)}
+    mixture = rows_of(six, "clp")
+    # ▁bc has cosines .8 and .6 with ▁b and d: weights 4/7 and 3/7.
+    assert mixture.apply(E)[BC] == pytest.approx(4 / 7 * E[2] + 3 / 7 * E[4])
+    assert mixture.explain("▁bc") == [("▁b", pytest.approx(4 / 7)), ("d", pytest.approx(3 / 7))]
+    assert mixture.evidence[BC] == pytest.approx(0.8)
+    assert mixture.apply(E)[[B, D]].tolist() == [[6, 8], [0, 2]]
+    # ▁e has no row there, and ▁cd no positive cosine: nothing to weigh.
+    assert not mixture.filled[[E_, CD]].any()
+    # As the authors' code does it, negative cosines count: ▁cd's are both -.7071, so a half each.
+    kept = rows_of(six, "clp", clip=False)
+    assert kept.apply(E)[CD] == pytest.approx((E[2] + E[4]) / 2)
+
+
+def test_omp(six):
+    space = np.array([[0, 0, 0], [2, 0, 0], [6, -4, 0], [0, 0, 0], [0, 1, 0], [0, 1, 1]], np.float32)
+    six.extra = {"helper": space}
+    mixture = rows_of(six, "omp")
+    # ▁bc = 3 (2, 0, 0) - 4 (0, 1, 0): signed weights, any sum.
+    assert mixture.explain("▁bc") == [("d", pytest.approx(-4)), ("▁b", pytest.approx(3))]
+    assert mixture.apply(E)[BC] == pytest.approx([18, 16])
+    # ▁cd can be explained by half: (0, 1, 0) of (0, 1, 1).
+    assert mixture.explain("▁cd")[0] == ("d", pytest.approx(1))
+    assert mixture.evidence[[BC, CD]] == pytest.approx([1, 0.5])
+    assert mixture.apply(E)[[B, D]].tolist() == [[6, 8], [0, 2]] and not mixture.filled[E_]
+    # With one atom the larger inner product wins: |6 * 2| against |-4|; its coefficient is 12 / 4.
+    assert rows_of(six, "omp", k=1).explain("▁bc") == [("▁b", pytest.approx(3))]
+
+
+def test_pursuit_is_least_squares_on_what_it_chose():
+    draw = np.random.default_rng(0)
+    atoms, targets = draw.standard_normal((30, 12)), draw.standard_normal((7, 12))
+    indices, values, explained = pursue(targets, atoms, 5)
+    for target, chosen, weights, share in zip(targets, indices, values, explained, strict=True):
+        residual, picked = target, []
+        for _ in range(5):
+            score = np.abs(atoms @ residual)
+            score[picked] = -1
+            picked.append(int(score.argmax()))
+            best = np.linalg.lstsq(atoms[picked].T, target, rcond=None)[0]
+            residual = target - best @ atoms[picked]
+        assert chosen.tolist() == picked and weights == pytest.approx(best)
+        assert share == pytest.approx(1 - residual @ residual / (target @ target))
+
+
+def test_pursuit_stops_where_nothing_is_left():
+    atoms = np.array([[1, 0, 0], [2, 0, 0], [0, 1, 0]], np.float32)
+    indices, values, explained = pursue(np.array([[3, 0, 0], [1, 2, 5]], np.float32), atoms, 3)
+    assert [i.tolist() for i in indices] == [[1], [1, 2]] or [i.tolist() for i in indices] == [[1], [2, 1]]
+    assert values[0] == pytest.approx([1.5]) and explained == pytest.approx([1, 5 / 30])
+
+
+def test_tokenadapt(six):
+    six.vectors = np.array([[0, 0], [0, 3], [1, 0], [0, 0], [0, 1], [0, 5]], np.float32)
+    six.source_vectors = np.array([[0, 0], [0, 1], [1, 0], [0.6, 0.8], [0, 0], [0, -1]], np.float32)
+    mixture = rows_of(six, "tokenadapt")
+    # ▁bc: pieces ▁b and c, cosines 1 and .6, one of two characters each.
+    meaning = np.exp([1, 0.6]) / np.exp([1, 0.6]).sum()
+    local = np.exp((meaning + 0.5) / 2 / 0.3)
+    local /= local.sum()
+    # Nearest: ▁b 1, c .6, then ▁a and ▁, both 0: the first of them.
+    near = np.exp(np.array([1, 0.6, 0]) / 0.3)
+    near /= near.sum()
+    expected = 0.7 * local @ E[[2, 3]] + 0.3 * near @ E[[2, 3, 1]]
+    assert mixture.apply(E)[BC] == pytest.approx(expected, rel=1e-5)
+    # ▁cd: pieces ▁ (no character), c and d; d has no vector.
+    meaning = np.exp([-1, 0.8]) / np.exp([-1, 0.8]).sum()
+    local = np.exp((meaning + [0, 0.5]) / 2 / 0.3)
+    near = np.exp(np.array([1, 0.8, 0]) / 0.3)
+    expected = 0.7 * local / local.sum() @ E[[5, 3]] + 0.3 * near / near.sum() @ E[[1, 3, 2]]
+    assert mixture.apply(E)[CD] == pytest.approx(expected, rel=1e-5)
+    assert mixture.apply(E)[[B, D]].tolist() == [[6, 8], [0, 2]] and not mixture.filled[E_]
+
+
+def test_trans_tokenization(six):
+    # One word each: "bc" is ▁b c, "cd" is ▁cd: a link of the words links ▁cd to ▁b and c by a half each.
+    six.extra = {"parallel": (["bc", "bc", "b"], ["cd", "cd", ""])}
+    mixture = rows_of(six, "trans-tokenization")
+    assert mixture.explain("▁cd") == [("▁b", 0.5), ("c", 0.5)]
+    assert mixture.apply(E)[CD] == pytest.approx((E[2] + E[3]) / 2)
+    # Shared tokens have their own row, by one count; what no link reaches is empty.
+    assert mixture.explain("▁b") == [("▁b", 1.0)]
+    assert not mixture.filled[[BC, E_]].any()
+
+
+def test_token_links():
+    # One old token for two new ones; two for one; three for two: thirds of the word under halves of it.
+    assert token_links([7], [1, 2]) == [(1, 7, 1.0), (2, 7, 1.0)]
+    assert token_links([7, 8], [1]) == [(1, 7, 0.5), (1, 8, 0.5)]
+    found = {(new, old): weight for new, old, weight in token_links([7, 8, 9], [1, 2])}
+    assert found == {
+        (1, 7): pytest.approx(1 / 6 + 1 / 3), (1, 8): pytest.approx(1 / 6 + 1 / 6), (1, 9): pytest.approx(1 / 6),
+        (2, 7): pytest.approx(1 / 6), (2, 8): pytest.approx(1 / 6 + 1 / 6), (2, 9): pytest.approx(1 / 6 + 1 / 3),
+    }  # fmt: skip
+
+
+def test_words_are_joined_from_tokens():
+    view = Vocabulary.of(metaspace(["▁a", "b", "▁", ".", "▁ab"]))
+    sentences, words = words_of(view, ["ab ab.", "b."])
+    spelled = [[tuple(view.forms[i] for i in words[w]) for w in sentence] for sentence in sentences]
+    assert spelled == [[("▁ab",), ("▁ab",), (".",)], [("▁",), ("b",), (".",)]]
+
+
+def test_alignment_by_hand():
+    """One round of Model 1 on two sentences: every link of a sentence is as likely as the others."""
+    source, target = [np.array([0, 1]), np.array([0])], [np.array([0, 1]), np.array([0])]
+    left, right, counts = align_words(source, target, rounds=1, tension=0)
+    found = {(int(s), int(t)): c for s, t, c in zip(left, right, counts, strict=True)}
+    # A target word comes from none with .08, else from each of m words with .92 / m, all words as likely.
+    half, whole = 0.46, 0.92
+    assert found == {
+        (0, 0): pytest.approx(half + whole), (0, 1): pytest.approx(half),
+        (1, 0): pytest.approx(half), (1, 1): pytest.approx(half),
+    }  # fmt: skip
+    # A second round: t(0|0) = 1.38 / 1.84 = .75, t(1|0) = .25, t(.|1) = .5; none: (.16, .08) / .24.
+    _, _, counts = align_words(source, target, rounds=2, tension=0)
+    first = 0.46 * np.array([0.75, 0.5]) / (0.46 * 1.25 + 0.08 * 2 / 3)
+    second = 0.46 * np.array([0.25, 0.5]) / (0.46 * 0.75 + 0.08 / 3)
+    alone = 0.92 * 0.75 / (0.92 * 0.75 + 0.08 * 2 / 3)
+    assert counts == pytest.approx([first[0] + alone, second[0], first[1], second[1]])
+
+
+def test_alignment_finds_translations():
+    draw = np.random.default_rng(0)
+    source = [draw.choice(12, 5, replace=False) for _ in range(200)]
+    target = [11 - s[::-1] for s in source]  # word for word, in the other order
+    left, right, counts = align_words(source, target, rounds=7, tension=0)
+    best = {int(s): int(right[left == s][counts[left == s].argmax()]) for s in range(12)}
+    assert best == {s: 11 - s for s in range(12)}
+
+
+def test_alignment_prefers_like_places():
+    source, target = [np.array([0, 1])], [np.array([0, 1])]
+    _, _, counts = align_words(source, target, rounds=7, tension=4)
+    assert counts[0] > 0.8 > counts[1], "nothing but the place tells these words apart"
+
+
+def test_parallel_text(tmp_path):
+    a, b = tmp_path / "a.txt", tmp_path / "b.txt"
+    a.write_text("one\n\nthree\n", encoding="utf-8")
+    b.write_text("daya\nbiyu\nuku\n", encoding="utf-8")
+    assert read_parallel((a, b)) == [("one", "daya"), ("three", "uku")]
+    assert read_parallel([("one", "daya"), ("two", " ")]) == [("one", "daya")]
+    b.write_text("daya\nbiyu\nuku\nhudu\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"b.txt:4: parallel texts have not as many lines: .*a.txt ends first"):
+        read_parallel((a, b))
+    with pytest.raises(InputError, match=r"the parallel text is empty"):
+        read_parallel(([" "], ["daya"]))
+    with pytest.raises(InputError, match=r"this is no parallel text; found .*a.txt"):
+        read_parallel(a)
+    with pytest.raises(InputError, match="no such text file"):
+        read_parallel((a, tmp_path / "none.txt"))
+
+
+def test_a_second_model_s_rows(six, tmp_path):
+    from transformers import BertConfig, BertModel
+
+    def model(size: int) -> BertModel:
+        return BertModel(
+            BertConfig(vocab_size=size, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+        )
+
+    tokenizer = metaspace(["<unk>", "▁cd", "▁b", "x"], ["<unk>"])
+    small = model(6)  # two rows of padding
+    small.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    matrix = small.get_input_embeddings().weight.detach().numpy()
+    found = helper_rows(replace(six, extra={"helper": tmp_path}))
+    assert np.array_equal(found[[B, CD]], matrix[[2, 1]]) and not found[[BC, E_, D]].any()
+    assert np.array_equal(helper_rows(replace(six, extra={"helper": small})), matrix)
+    for given, message in (
+        (np.ones((5, 2)), r"not the target's tokens; found shape \(5, 2\); expected 6 rows"),
+        (np.ones((7, 2)), r"found shape \(7, 2\)"),
+        (np.ones(6), r"found shape \(6,\)"),
+        (model(5), "not the target's tokens"),
+        (np.full((6, 2), np.inf), "NaN or inf"),
+    ):
+        with pytest.raises(InputError, match=message):
+            helper_rows(replace(six, extra={"helper": given}))
+    metaspace(["<unk>", "q"], ["<unk>"]).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="none of the target's tokens"):
+        helper_rows(replace(six, extra={"helper": tmp_path}))
+
+
+@pytest.mark.parametrize("method", ["clp", "omp"])
+def test_no_shared_token_in_the_second_model(six, method):
+    space = np.zeros((6, 3), np.float32)
+    space[CD] = 1
+    problem = replace(six, extra={"helper": space})
+    assert rows_of(problem, method).methods() == {"": 4, "copy": 2}
+    assert f"{method} needs shared tokens" in problem.notes[0]

@@ -146,7 +146,12 @@ def law_problem(old: list[str], new: list[str]) -> Problem:
     draw = np.random.default_rng(0)
     matrices = {role: draw.standard_normal((len(source), 4)).astype(np.float32) for role in ("input", "output")}
     vectors, source_vectors = draw.standard_normal((len(target), 5)), draw.standard_normal((len(source), 5))
-    extra = {"texts": ["ba dab cd", "a b. cd 1", "dabba cdc"], "dictionary": [("ba", "dab"), ("a", "b")]}
+    extra = {
+        "texts": ["ba dab cd", "a b. cd 1", "dabba cdc"],
+        "dictionary": [("ba", "dab"), ("a", "b")],
+        "parallel": [("ba dab", "dabba cdc"), ("a b. cd", "b ba. 1"), ("ba", "dabba")],
+        "helper": draw.standard_normal((len(target), 6)),
+    }
     return Problem(source, target, matrices, vectors, source_vectors, 7, extra)
 
 
@@ -189,6 +194,7 @@ def test_law_specials_map_to_specials(method):
     problem = sample()
     problem.target = Vocabulary.of(wordpiece(["b", "ba", "dab", "##cd", "d", "x", "1", "."]))
     problem.vectors = problem.vectors[[0] * len(problem.target)]
+    problem.extra["helper"] = problem.extra["helper"][[0] * len(problem.target)]
     mixture = made(problem, method)
     old = {role: problem.source.forms[index] for role, index in problem.source.roles.items()}
     for role, index in problem.target.roles.items():

@@ -84,4 +84,5 @@ SPEC = Method(
     rows=rows,
     needs=frozenset({"texts"}),
     fallback=("mean",),
+    evidence="log(1 + times seen)",
 )

@@ -94,4 +94,5 @@ SPEC = Method(
     needs=frozenset({"dictionary"}),
     fallback=("random",),
     copies_overlap=False,
+    evidence="1 / number of old pieces; 1 for a whole word",
 )

@@ -82,4 +82,5 @@ SPEC = Method(
     rows=rows,
     needs=frozenset({"vectors"}),
     fallback=("random",),
+    evidence="the largest similarity to a shared token",
 )

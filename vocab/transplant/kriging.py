@@ -15,14 +15,13 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from vocab.matrix import fingerprint, take
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import copy_overlap, overlap
+from vocab.transplant.dense import dense_rows
 from vocab.transplant.method import Method, Problem
-from vocab.vectors.evidence import Evidence
+from vocab.vectors import as_evidence
 
-_SHOWN = 20
 _BLOCK = 1024
 
 
@@ -44,11 +43,10 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
         InputError: the problem carries no matrices.
     """
     from scipy.linalg import cho_factor, cho_solve
-    from scipy.sparse import csr_matrix
 
-    matrices = problem.needed_matrices("kriging")
+    problem.needed_matrices("kriging")
     source, target = problem.source, problem.target
-    evidence = Evidence.of(problem.vectors, len(target))
+    evidence = as_evidence(problem.vectors, target)
     shared, old = overlap(source, target)
     copied = copy_overlap(problem, pairs=(shared, old))
     known = evidence.known
@@ -56,7 +54,7 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     if len(usable) > options.anchors:
         often = np.zeros(len(target)) if evidence.frequency is None else evidence.frequency
         usable = np.sort(usable[np.argsort(-often[shared[usable]], kind="stable")[: options.anchors]])
-    anchors, column = shared[usable], old[usable]
+    anchors = shared[usable]
     todo = problem.todo()
     new = np.setdiff1d(todo[known[todo]], shared)
     if not len(anchors) or not len(new):
@@ -67,31 +65,13 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     kernel = kernel.astype(np.float64)
     kernel[np.diag_indices_from(kernel)] += options.noise
     factor = cho_factor(kernel, lower=True, overwrite_a=True)
-    old_rows = {role: take(matrix, column).astype(np.float64) for role, matrix in matrices.items()}
-    means = {role: found.mean(axis=0) for role, found in old_rows.items()}
-    solved = {role: cho_solve(factor, found - means[role]) for role, found in old_rows.items()}
-    made: dict[str, list[np.ndarray]] = {role: [] for role in old_rows}
-    sure, indices, data = [], [], []
-    size = min(_SHOWN, len(anchors))
-    for start in range(0, len(new), _BLOCK):
-        like = near(new[start : start + _BLOCK]).astype(np.float64) * scale
+
+    def weigh(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        like = near(rows).astype(np.float64) * scale
         share = cho_solve(factor, like.T).T
-        sure.append(np.sum(share * like, axis=1))
-        top = np.sort(np.argsort(-np.abs(share), axis=1, kind="stable")[:, :size], axis=1)
-        indices.append(column[top].ravel())
-        data.append(np.take_along_axis(share, top, axis=1).ravel())
-        for role in made:
-            made[role].append(means[role] + like @ solved[role])
-    weights = csr_matrix(
-        (np.concatenate(data).astype(np.float32), np.concatenate(indices), size * np.arange(len(new) + 1)),
-        shape=(len(new), len(source)),
-    )
-    weights.sum_duplicates()
-    explicit = {fingerprint(matrices[role], len(source)): np.concatenate(found) for role, found in made.items()}
-    predicted = Mixture.build(
-        source, target, "kriging", new, weights,
-        rescale=options.restore_norm, evidence=np.concatenate(sure), explicit=explicit,
-    )  # fmt: skip
+        return share, np.sum(share * like, axis=1)
+
+    predicted = dense_rows(problem, "kriging", new, old[usable], weigh, about_mean=True, rescale=options.restore_norm)
     return copied.then(predicted)
 
 
@@ -106,4 +86,5 @@ SPEC = Method(
     needs=frozenset({"vectors"}),
     fallback=("subwords", "mean"),
     convex=False,
+    evidence="1 less the posterior variance: 0 for what nothing shared is like, 1 for certainty",
 )

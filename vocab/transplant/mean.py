@@ -47,4 +47,5 @@ SPEC = Method(
     options=MeanOptions,
     rows=rows,
     copies_overlap=False,
+    evidence="0: nothing is known of the token",
 )

@@ -77,4 +77,5 @@ SPEC = Method(
     options=MergeOptions,
     rows=rows,
     fallback=("subwords", "mean"),
+    evidence="1 / number of old tokens",
 )

@@ -64,4 +64,5 @@ SPEC = Method(
     rows=rows,
     convex=False,
     copies_overlap=False,
+    evidence="0: nothing is known of the token",
 )

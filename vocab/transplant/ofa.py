@@ -16,6 +16,7 @@ from vocab.options import Options
 from vocab.transplant.copy_ import copy_overlap
 from vocab.transplant.method import Method, Problem
 from vocab.transplant.nearest import softmax_of_nearest
+from vocab.transplant.space import in_one_space
 
 
 class OfaOptions(Options):
@@ -30,11 +31,12 @@ class OfaOptions(Options):
 def rows(problem: Problem, options: OfaOptions) -> Mixture:
     """Copy shared tokens and mix nearest ones for the rest."""
     source, target = problem.source, problem.target
+    new, old = in_one_space(problem)
     copied = copy_overlap(problem, "caseless")
     todo = problem.todo()
     made, weights, best = softmax_of_nearest(
-        problem.vectors,
-        problem.source_vectors,
+        new,
+        old,
         (len(target), len(source)),
         todo[~copied.filled[todo]],
         options.neighbours,
@@ -53,4 +55,5 @@ SPEC = Method(
     rows=rows,
     needs=frozenset({"vectors", "source_vectors"}),
     fallback=("random",),
+    evidence="the best cosine to a source token",
 )

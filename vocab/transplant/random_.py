@@ -49,4 +49,5 @@ SPEC = Method(
     rows=rows,
     convex=False,
     copies_overlap=False,
+    evidence="0: nothing is known of the token",
 )

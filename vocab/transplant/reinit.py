@@ -94,4 +94,5 @@ SPEC = Method(
     rows=rows,
     fallback=("random",),
     convex=False,
+    evidence="0: nothing is known of the token",
 )

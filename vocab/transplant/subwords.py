@@ -94,4 +94,5 @@ SPEC = Method(
     options=SubwordsOptions,
     rows=rows,
     fallback=("mean",),
+    evidence="1 / number of old pieces",
 )

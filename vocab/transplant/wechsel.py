@@ -5,24 +5,24 @@ cross-lingual transfer", section 3. Every target token is made anew, shared ones
 = 10 nearest by cosine, softmax(cosine / 0.1). A token without a vector takes a random row (the authors divide by n in
 its standard deviation: options `random: {ddof: 0}`).
 
-Needs: vectors of target and source tokens in one space. With a dictionary the source vectors are turned into the
-target's space first (orthogonal Procrustes over pairs whose words are one token on each side, each tried in 3 x 3
-casings; the authors align word vectors before they make token vectors). Use it where the languages share few tokens
-and good word vectors exist; not where there are neither vectors nor a dictionary.
+The authors' code (wechsel 0.0.4) also mixes rows of source specials, and breaks ties as numpy's partition leaves them;
+here specials are no neighbours, and of equals the first ids win.
+
+Needs: vectors of target and source tokens. With a dictionary the source vectors are turned into the target's space
+first (orthogonal Procrustes): over pairs of words, each tried in 3 x 3 casings, where both sides' vectors come from
+files of word vectors, as the authors do it; else over pairs that are one token on each side. Use it where the languages
+share few tokens and good word vectors exist; not where there are neither vectors nor a dictionary.
 """
 
 from __future__ import annotations
 
-import numpy as np
 from pydantic import Field
 
 from vocab.mixture import Mixture
 from vocab.options import Options
-from vocab.transplant.dictionary import pairs_of
 from vocab.transplant.method import Method, Problem
 from vocab.transplant.nearest import softmax_of_nearest
-from vocab.vectors.align import align
-from vocab.vectors.evidence import Evidence
+from vocab.transplant.space import in_one_space
 
 
 class WechselOptions(Options):
@@ -32,18 +32,17 @@ class WechselOptions(Options):
     """Source tokens that are mixed."""
     temperature: float = Field(0.1, gt=0)
     """Temperature of the softmax."""
+    identical: bool = False
+    """Without a dictionary, align by the strings that both sides spell alike; without either the vectors are taken as
+    aligned."""
 
 
 def rows(problem: Problem, options: WechselOptions) -> Mixture:
     """Mix the nearest source tokens for every wanted token that has a vector."""
     source, target = problem.source, problem.target
-    old = problem.source_vectors
-    if problem.extra.get("dictionary") is not None:
-        new = np.asarray(Evidence.of(problem.vectors, len(target)))
-        old = np.asarray(Evidence.of(old, len(source)))
-        old = align(old, new, source, target, pairs_of(problem.extra["dictionary"]), problem.notes)
+    new, old = in_one_space(problem, options.identical)
     made, weights, best = softmax_of_nearest(
-        problem.vectors, old, (len(target), len(source)), problem.todo(), options.neighbours, options.temperature
+        new, old, (len(target), len(source)), problem.todo(), options.neighbours, options.temperature
     )
     return Mixture.build(source, target, "wechsel", made, weights, evidence=best)
 
@@ -59,4 +58,5 @@ SPEC = Method(
     needs=frozenset({"vectors", "source_vectors"}),
     fallback=("random",),
     copies_overlap=False,
+    evidence="the best cosine to a source token",
 )

@@ -18,7 +18,7 @@ KINDS = ("counts+characters", "counts", "characters", "fasttext")
 def token_vectors(
     tokenizer: Any,
     texts: Any = None,
-    kind: str = "counts+characters",
+    kind: str | Path = "counts+characters",
     *,
     seed: int = 0,
     cache: bool | Path | None = None,
@@ -30,12 +30,14 @@ def token_vectors(
     Args:
         tokenizer: a tokenizer, folder, file, hub id or `Vocabulary`.
         texts: paths or a re-iterable of lines in the language; `characters` needs none.
-        kind: counts+characters (the default evidence), counts, characters, or fasttext (as FOCUS published).
+        kind: counts+characters (the default evidence), counts, characters, or fasttext (as FOCUS published); or a file
+            of word vectors (fastText .bin or .vec, word2vec, GloVe), which are turned to token vectors.
         seed: seed of what is drawn (fastText's own is fixed).
         cache: keep vectors by content and use kept ones: a folder, or True for the user's cache folder. Nothing
-            means True for fasttext, which takes long, and False else.
+            means True for fasttext and word vectors, which take long, and False else.
         progress: called with lines done.
-        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for counts: contexts, rank.
+        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for counts: contexts, rank; for word
+            vectors: rule (see `vocab.vectors.from_words`).
 
     Returns:
         Evidence of shape (tokens, columns), an array-like; rows are 0 where nothing is known of a token.
@@ -45,9 +47,14 @@ def token_vectors(
     """
     from vocab.view import Vocabulary
 
-    if kind not in KINDS:
-        raise InputError(f"unknown kind of token vectors {kind!r}", expected=f"one of {', '.join(KINDS)}")
     vocabulary = Vocabulary.of(tokenizer)
+    if kind not in KINDS:
+        if not Path(kind).is_file():
+            raise InputError(
+                f"unknown kind of token vectors {str(kind)!r}",
+                expected=f"one of {', '.join(KINDS)}, or a file of word vectors",
+            )
+        return _of_words(vocabulary, texts, Path(kind), cache, **options)
     characters = None
     if "characters" in kind:
         from vocab.vectors.characters import character_vectors
@@ -69,26 +76,73 @@ def token_vectors(
     return Evidence(dense, characters, frequency, kind)
 
 
+def as_evidence(vectors: Any, vocabulary: Any, texts: Any = None) -> Evidence:
+    """Take vectors as users give them.
+
+    Args:
+        vectors: `Evidence`, an array (tokens, k), or what `token_vectors` takes as its kind: a file of word vectors.
+        vocabulary: whose tokens they are for.
+        texts: text in the language, to weigh words by their frequency.
+
+    Raises:
+        InputError: wrong shape, NaN or inf, or a file that is none of word vectors.
+    """
+    if isinstance(vectors, str | Path):
+        return token_vectors(vocabulary, texts, vectors)
+    return Evidence.of(vectors, len(vocabulary))
+
+
+def _of_words(vocabulary: Any, texts: Any, path: Path, cache: Any, rule: str | None = None) -> Evidence:
+    """Token vectors from a file of word vectors."""
+    from vocab.vectors.from_words import from_words, word_counts
+    from vocab.vectors.words import WordFile
+
+    file = WordFile(path)
+    often = None if texts is None else word_counts(file.vectors, texts)
+    content = np.zeros(0, np.int64) if often is None else often
+    name = {"version": _VERSION, "words": file.digest, "rule": rule}
+    dense = _kept(
+        True if cache is None else cache, vocabulary.fingerprint, np.zeros(0, np.int32), content, name,
+        lambda: from_words(file.vectors, vocabulary, rule, often),
+    )  # fmt: skip
+    frequency = None
+    if texts is not None:
+        from vocab.vectors.counts import encode
+
+        frequency = np.bincount(encode(vocabulary, texts)[0], minlength=len(vocabulary))
+    return Evidence(dense, frequency=frequency, kind=f"word vectors ({path.name})", words=file)
+
+
+def _kept(
+    cache: Any, fingerprint: str, ids: np.ndarray, starts: np.ndarray, options: dict[str, Any], make: Callable[[], Any]
+) -> np.ndarray:
+    """Vectors from the store where they are kept, else made and stored."""
+    from vocab.vectors import cache as store
+
+    where = store.folder() if cache is True else Path(cache) if cache else None
+    name = store.key(fingerprint, ids, starts, options)
+    found = store.find(where, name) if where is not None else None
+    if found is None:
+        found = make()
+        if where is not None:
+            store.keep(where, name, found)
+    return found
+
+
 def _stored(
     vocabulary: Any, ids: np.ndarray, starts: np.ndarray, kind: str, seed: int, cache: Any, options: dict[str, Any]
 ) -> np.ndarray:
-    """Dense vectors, from the store where they are kept."""
-    from vocab.vectors import cache as store
+    """Dense vectors of the encoded text."""
 
-    cache = kind == "fasttext" if cache is None else cache
-    where = store.folder() if cache is True else Path(cache) if cache else None
-    name = store.key(vocabulary.fingerprint, ids, starts, {"version": _VERSION, "kind": kind, "seed": seed, **options})
-    found = store.find(where, name) if where is not None else None
-    if found is not None:
-        return found
-    if kind == "fasttext":
-        from vocab.vectors.fasttext import fasttext_vectors
+    def make() -> np.ndarray:
+        if kind == "fasttext":
+            from vocab.vectors.fasttext import fasttext_vectors
 
-        vectors = fasttext_vectors(vocabulary, ids, starts, **options)
-    else:
+            return fasttext_vectors(vocabulary, ids, starts, **options)
         from vocab.vectors.counts import count_vectors
 
-        vectors = count_vectors(vocabulary, ids, starts, seed=seed, **options)
-    if where is not None:
-        store.keep(where, name, vectors)
-    return vectors
+        return count_vectors(vocabulary, ids, starts, seed=seed, **options)
+
+    cache = kind == "fasttext" if cache is None else cache
+    name = {"version": _VERSION, "kind": kind, "seed": seed, **options}
+    return _kept(cache, vocabulary.fingerprint, ids, starts, name, make)

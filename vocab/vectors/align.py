@@ -1,15 +1,20 @@
-"""Turn source vectors into the target's space: orthogonal Procrustes over dictionary pairs.
+"""Turn vectors of one language into the other's space: orthogonal Procrustes over pairs of words.
 
-As in WECHSEL (Minixhofer et al. 2022): each pair is tried in 3 x 3 casings, and a word matched in two spellings counts
-twice; source @ Q, where Q is the rotation that brings the pairs nearest.
+As in WECHSEL (Minixhofer et al. 2022): each pair of a dictionary is tried in 3 x 3 casings, so that a pair whose
+casings fall together weighs more; source @ Q, where Q is the rotation that brings the pairs nearest. Without a
+dictionary, strings that both sides spell alike serve as pairs (Smith et al. 2017, "Offline bilingual word vectors,
+orthogonal transformations and the inverted softmax", section 4).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 from lexigraft import InputError
-from vocab.view import SPACE, Vocabulary
+
+Find = Callable[[str], np.ndarray | None]
 
 
 def procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -26,45 +31,37 @@ def procrustes(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return left @ right
 
 
-def align(
-    source: np.ndarray,
-    target: np.ndarray,
-    old: Vocabulary,
-    new: Vocabulary,
-    pairs: list[tuple[str, str]],
-    notes: list[str] | None = None,
-) -> np.ndarray:
-    """Rotate token vectors of the source into the target's space.
+def rotation(pairs: Iterable[tuple[str, str]], old: Find, new: Find, *, casings: bool = True) -> tuple[np.ndarray, int]:
+    """Find the rotation that brings translations together.
 
     Args:
-        source: vectors of source tokens (source, dim).
-        target: vectors of target tokens (target, dim).
-        old: the source vocabulary.
-        new: the target vocabulary.
         pairs: (source word, target word).
-        notes: where to say how many pairs were used.
+        old: source word -> its vector (dim,), or None where there is none.
+        new: the same for target words.
+        casings: try each word as written, in small letters, and with a capital.
 
     Returns:
-        (source, dim).
+        Q (dim, dim), and the number of pairs that have vectors on both sides.
 
     Raises:
-        InputError: dimensions differ, or no pair has vectors on both sides.
+        InputError: there is no such pair, or the sides differ in dimensions.
     """
-    if source.shape[1] != target.shape[1]:
-        raise InputError("vectors differ in dimensions", found=f"{source.shape[1]} and {target.shape[1]}")
-    left, right = [], []
+    left: list[np.ndarray] = []
+    right: list[np.ndarray] = []
+    tried = used = 0
     for one, two in pairs:
-        for a in dict.fromkeys((one, one.lower(), one.title())):
-            for b in dict.fromkeys((two, two.lower(), two.title())):
-                i, j = old.ids.get(SPACE + a), new.ids.get(SPACE + b)
-                if i is not None and j is not None and source[i].any() and target[j].any():
-                    left.append(i)
-                    right.append(j)
+        tried += 1
+        ones, twos = ((w, w.lower(), w.title()) if casings else (w,) for w in (one, two))
+        olds, news = [v for w in ones if (v := old(w)) is not None], [v for w in twos if (v := new(w)) is not None]
+        used += bool(olds and news)
+        for a in olds:
+            left += [a] * len(news)
+            right += news
     if not left:
         raise InputError(
-            "no pair of the dictionary has vectors on both sides", found=f"{len(pairs)} pairs",
-            expected="words that are tokens of both vocabularies",
+            "no pair of words has vectors on both sides", found=f"{tried} pairs",
+            expected="words that both sides have vectors of",
         )  # fmt: skip
-    if notes is not None:
-        notes.append(f"vectors aligned by {len(left)} dictionary pairs")
-    return (source @ procrustes(source[left], target[right])).astype(np.float32)
+    if len(left[0]) != len(right[0]):
+        raise InputError("vectors differ in dimensions", found=f"{len(left[0])} and {len(right[0])}")
+    return procrustes(np.stack(left), np.stack(right)), used

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_matrix
 
+    from vocab.vectors.words import WordFile
+
 
 @dataclass
 class Evidence:
@@ -24,12 +26,14 @@ class Evidence:
         sparse: CSR float32 (tokens, m), rows of length 1 or 0; or None.
         frequency: int64 (tokens,): how often the text shows each token; or None.
         kind: what it was made from, for reports.
+        words: the file of word vectors that it was made from; or None.
     """
 
     dense: np.ndarray | None = None
     sparse: csr_matrix | None = None
     frequency: np.ndarray | None = None
     kind: str = "vectors"
+    words: WordFile | None = None
 
     @classmethod
     def of(cls, vectors: Any, tokens: int) -> Evidence:
