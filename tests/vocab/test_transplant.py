@@ -128,7 +128,7 @@ def test_vectors_as_array_and_as_kind(tiny_source, target):
     assert graft.report["evidence"] == "vectors" and graft.report["rows"]["by_method"]["focus"] > 0
     graft = vocab.transplant(tiny_source, target, method="focus -> mean", vectors="characters")
     assert graft.report["evidence"] == "characters"
-    with pytest.raises(InputError, match="unknown kind of vectors 'word2vec'"):
+    with pytest.raises(InputError, match="unknown kind of token vectors 'word2vec'"):
         vocab.transplant(tiny_source, target, vectors="word2vec")
 
 

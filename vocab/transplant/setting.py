@@ -108,17 +108,14 @@ class Setting:
         Raises:
             InputError: the chain needs vectors and there is nothing to make them from.
         """
-        from vocab.vectors import KINDS, token_vectors
-        from vocab.vectors.evidence import Evidence
+        from vocab.vectors import KINDS, as_evidence, token_vectors
 
         vectors = self.vectors if vectors is None else vectors
-        if vectors is not None and not isinstance(vectors, str):
-            return Evidence.of(vectors, len(self.new))
+        if vectors is not None and not (isinstance(vectors, str) and vectors in KINDS):
+            return as_evidence(vectors, self.new, self.texts)
         if not any("vectors" in METHODS[link].needs for link in links):
             return None
         kind = vectors or (DEFAULT_EVIDENCE if default else PUBLISHED_EVIDENCE)
-        if kind not in KINDS:
-            raise InputError(f"unknown kind of vectors {kind!r}", expected=f"an array or one of {', '.join(KINDS)}")
         if self.texts is None and default and kind == DEFAULT_EVIDENCE:
             self.notes.append("no text was given: tokens were compared by their characters alone")
             kind = WITHOUT_TEXT

@@ -19,6 +19,7 @@ import numpy as np
 from lexigraft import InputError
 
 _FASTTEXT = struct.pack("<i", 793_712_314)
+_HEADER = struct.Struct("<2i12id2i")
 _KINDS = "fastText .bin or .vec, word2vec text or binary, GloVe text"
 
 
@@ -134,8 +135,23 @@ class WordFile:
         return gzip.open(self.path) if self._start[:2] == b"\x1f\x8b" else self.path.open("rb")  # type: ignore[return-value]
 
     def _fasttext(self) -> WordVectors:
+        """Read a fastText model, after a look at its size: a file that ends early makes the library end the process.
+
+        Its header is magic and version, twelve settings (the dimensions first, the n-gram rows ninth), a rate, and how
+        many words there are; input and output matrix follow.
+        """
         import fasttext
 
+        with self.path.open("rb") as file:
+            head = file.read(_HEADER.size)
+        size = self.path.stat().st_size
+        fields = _HEADER.unpack(head.ljust(_HEADER.size, b"\0"))
+        dim, buckets, words = fields[2], fields[10], fields[16]
+        if dim < 1 or words < 1 or buckets < 0 or size < 4 * dim * (2 * words + buckets):
+            raise InputError(
+                "not a readable fastText model: it ends early, or is a compressed one (.ftz)", file=self.path,
+                found=f"{size:,} bytes", expected=f"{4 * dim * (2 * words + buckets):,} or more",
+            )  # fmt: skip
         try:
             model = fasttext.load_model(str(self.path))
         except (ValueError, RuntimeError, MemoryError) as error:
