@@ -6,6 +6,7 @@ import base64
 import io
 import json
 
+import numpy as np
 import pytest
 import sentencepiece
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
@@ -15,7 +16,7 @@ from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.check import check, repair
 from vocab.tokenizer.load import wrap
 from vocab.tokenizer.sentencepiece_model import settings_of
-from vocab.view import Vocabulary
+from vocab.view import Kind, Vocabulary
 
 TEXT = [" ".join(word for word, _, _ in s) for s in sentences(200, 0)]
 
@@ -78,6 +79,35 @@ def test_unreachable_and_missing():
     found = names(backend)
     assert found["unreachable pieces"].examples == ["Gida", "ba-haka"]
     assert found["missing specials"].examples == ["cls", "sep", "pad", "mask"]
+
+
+def test_pieces_with_spaces():
+    """`a b` is a piece of a tokenizer that cuts at spaces: it can never be reached, and is not called unreachable."""
+    scored = [("<unk>", 0.0), ("▁a", -1.0), ("▁b", -1.0), ("▁a▁b", -1.0), ("▁", -9.0)]
+    backend = Tokenizer(models.Unigram(scored, 0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    found = names(backend)
+    assert found["pieces with spaces"].examples == ["▁a▁b"] and not found["pieces with spaces"].mendable
+    assert "unreachable pieces" not in found
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
+    assert "pieces with spaces" not in names(backend)
+
+
+@pytest.mark.parametrize("algorithm", ["unigram", "bpe", "byte-bpe", "wordpiece"])
+def test_batches_settle_what_single_pieces_would(algorithm):
+    """Cutting all pieces at once finds what cutting them one by one does, in a tokenizer that hides some of them."""
+    sizes = {"unigram": 180, "byte-bpe": 420}
+    tokenizer = train_tokenizer(TEXT, algorithm=algorithm, vocab_size=sizes.get(algorithm, 260))
+    lower = json.loads(tokenizer.backend_tokenizer.to_str())["normalizer"]
+    lossy = changed(tokenizer, normalizer={"type": "Sequence", "normalizers": [{"type": "Lowercase"}, lower]})
+    view = Vocabulary.of(lossy)
+    never = []
+    for index in np.flatnonzero(view.kind == Kind.PIECE).tolist():
+        text = view.text[index].decode("utf-8", "replace")
+        starts = {bool(view.word_start[index]), view.family != "wordpiece" and bool(view.word_start[index])}
+        if text and "\ufffd" not in text and not any(index in view.pieces_of(text, start) for start in starts):
+            never.append(index)
+    assert never and names(lossy)["unreachable pieces"].count == len(never)
 
 
 def test_pieces_cut_inside_a_character():

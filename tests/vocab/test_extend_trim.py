@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,12 @@ def test_extend(old, tmp_path: Path):
     assert facts["unknown_after"] == 0
     if facts["unknown_before"] == 0:  # a word that WordPiece did not know was one token
         assert facts["tokens_after"] < 0.9 * facts["tokens_before"]
-    assert facts["unused"] < 30 and 0 <= facts["others_changed"] < 0.7
+    assert facts["unused"] < 30
+    same = list(zip(before.encode(OLD), after.encode(OLD), strict=True))
+    assert facts["others_lines"] == len(OLD) and facts["others_tokens"] == sum(len(a) for a, _ in same)
+    assert facts["others_lines_changed"] == sum(a.tolist() != b.tolist() for a, b in same) < 0.7 * len(OLD)
+    assert facts["others_tokens_changed"] == sum((Counter(a.tolist()) - Counter(b.tolist())).total() for a, b in same)
+    assert facts["others_lines_changed_without_new"] == 0
     assert facts["tokens_after"] == sum(len(ids) for ids in after.encode(NEW))
     grown.tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
@@ -65,9 +71,25 @@ def test_extend_refuses(old):
         extend(old, NEW, 100_000)
 
 
+def test_words_that_are_wished_for(old):
+    """They become pieces, and are what their text is cut into."""
+    words, morphemes = ["kafeteria", "zzzwa"], ["gunduzu", "mwa-"]
+    grown = extend(old, NEW, 60, words=words, morphemes=morphemes)
+    view = Vocabulary.of(grown.tokenizer)
+    assert len(grown.added) == 60 and set(view.tokens[len(Vocabulary.of(old)) :]) == set(grown.added)
+    for word in [*words, "mwa"]:
+        assert [view.forms[i] for i in view.pieces_of(word, True)] == [f"▁{word}"]
+    assert [view.forms[i] for i in view.pieces_of("gunduzu", False)] == ["gunduzu"]
+    with pytest.raises(InputError, match="no room for all words"):
+        extend(old, NEW, 1, words=words)
+
+
 def test_trim(old):
     text = OLD[:40]
-    cut = trim(old, text)
+    cut = trim(old, text, heldout=OLD[40:])
+    changed = zip(Vocabulary.of(old).encode(OLD[40:]), Vocabulary.of(cut.tokenizer).encode(OLD[40:]), strict=True)
+    assert cut.facts["heldout_lines"] == len(OLD) - 40
+    assert cut.facts["heldout_changed"] == sum(a.tolist() != cut.kept[b].tolist() for a, b in changed)
     before, after = Vocabulary.of(old), Vocabulary.of(cut.tokenizer)
     assert len(after) == len(cut.kept) == cut.facts["after"] < len(before) == cut.facts["before"]
     assert [before.tokens[i] for i in cut.kept] == after.tokens
@@ -78,3 +100,30 @@ def test_trim(old):
     assert cut.tokenizer.decode(after.encode([OLD[200]])[0]) == old.decode(before.encode([OLD[200]])[0])
     with pytest.raises(InputError, match="no text to keep pieces for"):
         trim(old, [""])
+
+
+def test_the_model_is_cut_with_its_tokenizer(tiny_source: Path):
+    """Kept rows and biases are the old ones, by the mixture of ones and by a transplant; parameters are counted."""
+    from transformers import AutoModelForMaskedLM
+
+    import vocab
+
+    text = ["walking houses .", "talked water"]
+    cut = trim(tiny_source, text, model=tiny_source)
+    old = AutoModelForMaskedLM.from_pretrained(tiny_source)
+    new = cut.cut(tiny_source)
+    rows = [m.get_input_embeddings().weight.detach().numpy() for m in (old, new)]
+    assert np.array_equal(rows[0][cut.kept], rows[1]) and len(rows[1]) == len(cut.kept)
+    bias = [m.get_output_embeddings().bias.detach().numpy() for m in (old, new)]
+    assert np.array_equal(bias[0][cut.kept], bias[1])
+    parameters = [sum(p.numel() for p in m.parameters()) for m in (old, new)]
+    assert cut.facts["parameters_saved"] == parameters[0] - parameters[1] > 0
+    graft = vocab.transplant(tiny_source, cut.tokenizer, method="copy")
+    assert np.array_equal(graft.model.get_input_embeddings().weight.detach().numpy(), rows[1])
+    states = []
+    for tokenizer, model in ((AutoTokenizer.from_pretrained(tiny_source), old), (cut.tokenizer, new)):
+        inputs = tokenizer(text[0], return_tensors="pt")
+        states.append(model.base_model(**inputs).last_hidden_state.detach().numpy())
+    assert np.array_equal(*states)
+    with pytest.raises(InputError, match="holds no model"):
+        trim(tiny_source, text, model=tiny_source / "nothing")

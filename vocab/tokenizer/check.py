@@ -15,6 +15,7 @@ from vocab.compare.pieces import encode_words
 from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.roles import state_of
 from vocab.tokenizer.sentencepiece_model import mended
 from vocab.tokenizer.texts import Lines
 from vocab.view import SPACE, Kind, Vocabulary
@@ -22,6 +23,7 @@ from vocab.view import SPACE, Kind, Vocabulary
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+_CUTTING = ("normalizer", "pre_tokenizer")
 _NEEDED = ("cls", "sep", "pad", "unk", "mask")
 
 
@@ -56,19 +58,39 @@ def check(source: Any, texts: Any = None) -> list[Finding]:
     """
     tokenizer = load_tokenizer(source)
     view = Vocabulary.of(tokenizer)
-    raw = json.loads(tokenizer.backend_tokenizer.to_str())
+    raw = _outline(tokenizer.backend_tokenizer)
     looks: list[Callable[[Vocabulary, dict[str, Any]], Finding | None]] = [
         _specials,
         _bounded,
         _bytes,
         _accents,
         _unreachable,
+        _spaces,
         _partial,
     ]
     found = [look(view, raw) for look in looks]
     if texts is not None:
         found.append(_letters(view, texts))
     return [finding for finding in found if finding is not None]
+
+
+def _outline(backend: Any) -> dict[str, Any]:
+    """Return what a tokenizer.json says, but for the vocabulary, which may be large."""
+    from tokenizers import models
+
+    # The Unigram model does not say whether it falls back on bytes but by doing it.
+    model = backend.model
+    fallback = {"byte_fallback": model.byte_fallback} if isinstance(model, models.BPE) else {}
+    if isinstance(model, models.Unigram):
+        spelled = {index for byte in BYTES if (index := backend.token_to_id(byte)) is not None}
+        tried = [token.id for token in model.tokenize("\U000e0001")] if spelled else []
+        fallback = {"byte_fallback": bool(spelled & set(tried))}
+    return {
+        **{name: state_of(getattr(backend, name)) for name in _CUTTING},
+        "truncation": backend.truncation,
+        "padding": backend.padding,
+        "model": {"type": type(model).__name__, **fallback},
+    }
 
 
 def repair(source: Any) -> PreTrainedTokenizerFast:
@@ -147,23 +169,95 @@ def _accents(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
     return Finding("decomposed accents", message, mendable=rules)
 
 
-def _unreachable(view: Vocabulary, _: dict[str, Any]) -> Finding | None:
-    never = []
-    for index in np.flatnonzero(view.kind == Kind.PIECE).tolist():
-        try:
-            text = view.text[index].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        if text and index not in view.pieces_of(text, bool(view.word_start[index])):
-            if view.family != "wordpiece" or not view.word_start[index] or index not in view.pieces_of(text, False):
-                never.append(view.tokens[index])
+def _unreachable(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
+    never = [index for index in _not_its_own_cut(view, raw) if not _spans_words(view, index)]
     if not never:
         return None
     message = (
         "these pieces are not what their own text is cut into: the normaliser or pre-tokeniser changes it, or other "
         "pieces always win; their rows are dead weight"
     )
-    return Finding("unreachable pieces", message, len(never), never[:20])
+    return Finding("unreachable pieces", message, len(never), [view.tokens[index] for index in never[:20]])
+
+
+def _spaces(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
+    never = [index for index in _not_its_own_cut(view, raw) if _spans_words(view, index)]
+    if not never:
+        return None
+    message = (
+        "these pieces hold a space, and the pre-tokeniser cuts every text at spaces before pieces are looked for: they "
+        "can never occur. Without that cut other text would be cut differently, too: learn the tokenizer again"
+    )
+    return Finding("pieces with spaces", message, len(never), [view.tokens[index] for index in never[:20]])
+
+
+def _spans_words(view: Vocabulary, index: int) -> bool:
+    return b" " in view.text[index].strip()
+
+
+def _not_its_own_cut(view: Vocabulary, raw: dict[str, Any]) -> list[int]:
+    """List pieces that their own text is not cut into, neither behind a space nor, for pieces inside words, within one.
+
+    All pieces are cut in two batches; what these do not settle is cut again piece by piece.
+    """
+    pieces, texts = [], []
+    for index in np.flatnonzero(view.kind == Kind.PIECE).tolist():
+        try:
+            text = view.text[index].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        if text:
+            pieces.append(index)
+            texts.append(text)
+    if view.family == "wordpiece":
+        from tokenizers import models
+
+        # The longest piece wins, so a piece is reached wherever its text comes through the pre-tokeniser whole.
+        table = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        whole = _like(raw, models.WordLevel(table | {"": len(table)}, unk_token=""))
+        found = [encoding.ids for encoding in whole.encode_batch_fast(texts, add_special_tokens=False)]
+        doubtful = [i for i, text, ids in zip(pieces, texts, found, strict=True) if ids != [table[text]]]
+    else:
+        inside = _like(_without_word_marks(raw), view.backend.model)
+        doubtful = []
+        for start, backend, mark in ((True, view.backend, " " * (view.family == "byte-level")), (False, inside, "")):
+            chosen = [place for place, index in enumerate(pieces) if bool(view.word_start[index]) == start]
+            found = [
+                encoding.ids
+                for encoding in backend.encode_batch_fast([mark + texts[p] for p in chosen], add_special_tokens=False)
+            ]
+            doubtful += [pieces[place] for place, ids in zip(chosen, found, strict=True) if pieces[place] not in ids]
+    return [index for index in sorted(doubtful) if not _reached(view, index)]
+
+
+def _reached(view: Vocabulary, index: int) -> bool:
+    text = view.text[index].decode("utf-8")
+    starts = (True, False) if view.family == "wordpiece" and view.word_start[index] else (view.word_start[index],)
+    return any(index in view.pieces_of(text, bool(start)) for start in starts)
+
+
+def _like(raw: dict[str, Any], model: Any) -> Any:
+    """Make a tokenizer with this normaliser and pre-tokeniser, and another model."""
+    from tokenizers import Tokenizer
+
+    parts = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}, "merges": []}}
+    shell = Tokenizer.from_str(json.dumps(parts | {name: raw[name] or None for name in _CUTTING}))
+    shell.model = model
+    return shell
+
+
+def _without_word_marks(part: Any) -> Any:
+    """Change a tokenizer.json so that a text is taken for the inside of a word."""
+    if isinstance(part, list):
+        return [_without_word_marks(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("type") == "Prepend":
+        return {"type": "Sequence", "normalizers": []}
+    full = {key: inner if key in ("vocab", "merges") else _without_word_marks(inner) for key, inner in part.items()}
+    return full | {
+        key: value for key, value in (("prepend_scheme", "never"), ("add_prefix_space", False)) if key in full
+    }
 
 
 def _partial(view: Vocabulary, _: dict[str, Any]) -> Finding | None:

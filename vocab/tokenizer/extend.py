@@ -10,19 +10,22 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lexigraft import InputError
-from vocab.tokenizer.algorithm import ALGORITHMS, Task
-from vocab.tokenizer.bpe import merged
+from vocab.tokenizer.algorithm import ALGORITHMS, Task, TooFewPieces, TooManyPieces
+from vocab.tokenizer.bpe import continued
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.shell import pre_tokeniser_state
 from vocab.tokenizer.texts import Lines
+from vocab.tokenizer.train import _given as spelled
+from vocab.tokenizer.unigram import with_given
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from vocab.view import Vocabulary
 
-_PRIVATE = (0xF0000, 0x10FFFD)
+_ALGORITHM = {"Unigram": "unigram", "WordPiece": "wordpiece", "BPE": "bpe"}
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,10 @@ class Extended:
         tokenizer: the new tokenizer; ids of the old one mean the same in it.
         added: the new pieces, in the order of their ids.
         facts: `added`, `unused` (new pieces that the text itself does not use), `tokens_before`, `tokens_after`,
-            `unknown_before`, `unknown_after` (tokens) on the text; with `others`: `others_changed` (share of
-            its lines that are cut differently).
+            `unknown_before`, `unknown_after` (tokens) on the text; with `others`: `others_lines`, `others_tokens`,
+            `others_lines_changed` (lines that are cut differently), `others_lines_changed_without_new` (those of them
+            without a new piece: a new merge may reach an old one) and `others_tokens_changed` (old tokens that such
+            lines no longer have).
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -50,7 +55,16 @@ class Extended:
     facts: dict[str, Any]
 
 
-def extend(source: Any, texts: Any, pieces: int, *, others: Any = None, min_frequency: int = 2) -> Extended:
+def extend(
+    source: Any,
+    texts: Any,
+    pieces: int,
+    *,
+    others: Any = None,
+    min_frequency: int = 2,
+    words: Sequence[str] = (),
+    morphemes: Sequence[str] = (),
+) -> Extended:
     """Learn pieces from a text, and add those that the tokenizer does not have.
 
     Args:
@@ -59,12 +73,15 @@ def extend(source: Any, texts: Any, pieces: int, *, others: Any = None, min_freq
         pieces: how many to add.
         others: text in the source's languages, to measure how much of it is cut differently.
         min_frequency: a piece occurs at least so often.
+        words: words that must be pieces; those that are not count among the pieces to add, and come first.
+        morphemes: parts of words that must be pieces; one that ends in a hyphen (`ba-`) begins words.
 
     Returns:
         The extended tokenizer and what came of it.
 
     Raises:
-        InputError: no text, the text cannot give so many pieces, or a kind of tokenizer that cannot be extended.
+        InputError: no text, the text cannot give so many pieces, there is no room for the words and morphemes, or a
+            kind of tokenizer that cannot be extended.
     """
     from tokenizers import Tokenizer
 
@@ -78,23 +95,42 @@ def extend(source: Any, texts: Any, pieces: int, *, others: Any = None, min_freq
         raise InputError("there is no text to learn from", expected="text")
     raw = json.loads(old.backend_tokenizer.to_str())
     kind, model = raw["model"]["type"], raw["model"]
-    counts = _parts(old.backend_tokenizer, Vocabulary.of(old).family, lines)
-    task = Task(counts, ("<unk>",), "<unk>", pieces, min_frequency, 1.0, False, 16)
-    first = max(old.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-    if kind == "Unigram":
-        added = _extend_unigram(raw, task, first)
-    elif kind == "WordPiece":
-        added = _learnt(task, "wordpiece", set(model["vocab"]))[0]
-        model["vocab"] |= {piece: first + place for place, piece in enumerate(added)}
-    elif kind == "BPE" and not model.get("continuing_subword_prefix") and not model.get("end_of_word_suffix"):
-        added = _extend_bpe(raw, task, first)
-    else:
+    family = Vocabulary.of(old).family
+    if kind not in _ALGORITHM or model.get("continuing_subword_prefix", "##") not in ("##", None, ""):
         raise InputError("this kind of tokenizer cannot be extended", found=kind, expected="BPE, Unigram or WordPiece")
+    if kind == "BPE" and (model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")):
+        raise InputError(
+            "this kind of tokenizer cannot be extended",
+            found="BPE that marks the ends or insides of words",
+            expected="BPE that marks their beginnings, Unigram or WordPiece",
+        )
+    known = {piece for piece, _ in model["vocab"]} if kind == "Unigram" else set(model["vocab"])
+    wished = _wished(old.backend_tokenizer, _ALGORITHM[kind], family, words, morphemes)
+    given = tuple(piece for piece in wished if piece not in known)
+    if len(given) > pieces:
+        raise InputError("there is no room for all words and morphemes", found=f"pieces={pieces}", expected=len(given))
+    counts = _parts(old.backend_tokenizer, family, lines)
+    task = Task(counts, ("<unk>",), "<unk>", pieces, min_frequency, 1.0, False, 16, given)
+    first = max(old.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    added = {"Unigram": _extend_unigram, "WordPiece": _extend_wordpiece, "BPE": _extend_bpe}[kind](raw, task, first)
+    if missing := [piece for piece in given if piece not in set(added)]:
+        raise InputError("not all words and morphemes could be made pieces", found=", ".join(missing[:5]))
     raw["truncation"] = raw["padding"] = None
     source_like = like(old)
     roles = {f"{role}_token": text for role, text in source_like.specials.items()}
     new = wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **source_like.settings, **roles)
     return Extended(new, added, _facts(old, new, lines, first, added, others))
+
+
+def _wished(
+    backend: Tokenizer, algorithm: str, family: str, words: Sequence[str], morphemes: Sequence[str]
+) -> tuple[str, ...]:
+    """Spell words and morphemes as the vocabulary does."""
+    if not words and not morphemes:
+        return ()
+    settings = BuildOptions(words=list(words), morphemes=list(morphemes))
+    chosen = ALGORITHMS["byte-bpe" if family == "byte-level" else algorithm]
+    return spelled(settings, backend, {"byte-level": "Ġ", "metaspace": "▁"}.get(family, ""), chosen)
 
 
 def _parts(backend: Tokenizer, family: str, lines: Iterable[str]) -> dict[str, int]:
@@ -118,29 +154,41 @@ def _learnt(task: Task, algorithm: str, known: set[str]) -> tuple[list[str], dic
     size, most = 2 * task.vocab_size + 2000, 0
     while True:
         try:
-            model = ALGORITHMS[algorithm].learn(replace(task, vocab_size=size))
-        except InputError as error:
-            limit = re.search(r"at (most|least) (\d+)", str(error))
-            if limit is None or most:
+            model = ALGORITHMS[algorithm].learn(replace(task, vocab_size=size, given=()))
+        except (TooManyPieces, TooFewPieces) as error:
+            if most:
                 raise
-            size = most = int(limit[2])
+            size = most = error.most if isinstance(error, TooManyPieces) else error.least
             continue
         order = [piece for piece, _ in model["vocab"]] if algorithm == "unigram" else list(model["vocab"])
         # Letters first: a word with an unknown letter is lost, whatever other pieces there are.
-        new = sorted((piece for piece in order[1:] if piece not in known), key=lambda piece: len(piece) > 1)
+        learnt = sorted((piece for piece in order[1:] if piece not in known), key=lambda piece: len(piece) > 1)
+        new = list(dict.fromkeys([*task.given, *learnt]))
         if len(new) >= task.vocab_size:
             return new[: task.vocab_size], model
         if most:
-            raise InputError(
-                "the text cannot give so many new pieces",
-                found=f"pieces={task.vocab_size}",
-                expected=f"at most {len(new)}",
-            )
+            raise _too_many(task, len(new))
         size *= 2
 
 
+def _too_many(task: Task, most: int) -> InputError:
+    return InputError(
+        "the text cannot give so many new pieces", found=f"pieces={task.vocab_size}", expected=f"at most {most}"
+    )
+
+
+def _extend_wordpiece(raw: dict[str, Any], task: Task, first: int) -> list[str]:
+    """Append pieces; the search for the longest finds them."""
+    added = _learnt(task, "wordpiece", set(raw["model"]["vocab"]))[0]
+    raw["model"]["vocab"] |= {piece: first + place for place, piece in enumerate(added)}
+    return added
+
+
 def _extend_unigram(raw: dict[str, Any], task: Task, first: int) -> list[str]:
-    """Append pieces; their scores are shifted by what separates the two models on the pieces both have."""
+    """Append pieces; their scores are shifted by what separates the two models on the pieces both have.
+
+    Pieces that were asked for get what makes them win where they stand.
+    """
     table: list[list[Any]] = raw["model"]["vocab"]
     beyond = {token["id"]: token["content"] for token in raw["added_tokens"]}
     while len(table) < first:
@@ -152,50 +200,40 @@ def _extend_unigram(raw: dict[str, Any], task: Task, first: int) -> list[str]:
     learnt = {piece: score for piece, score in model["vocab"]}
     shared = [scores[piece] - learnt[piece] for piece in learnt if len(piece) > 1 and scores.get(piece, 0.0) < 0]
     shift = float(np.median(shared)) if shared else 0.0
-    table += [[piece, learnt[piece] + shift] for piece in added]
+    floor = min(scores.values())
+    new = {piece: learnt[piece] + shift if piece in learnt else floor for piece in added}
+    won = dict(with_given([*scores.items(), *new.items()], task.given)) if task.given else new
+    table += [[piece, won[piece]] for piece in added]
     return added
 
 
 def _extend_bpe(raw: dict[str, Any], task: Task, first: int) -> list[str]:
-    """Learn merges of old tokens: each old token is written as one private letter, so that BPE can go on from there.
-
-    Letters that the tokenizer does not know come first; they are pieces without a merge.
-    """
-    from tokenizers import Tokenizer
-
+    """Continue the table of merges; letters that the tokenizer does not know come first, and need no merge."""
     model = raw["model"]
     letters = Counter[str]()
-    for part, count in task.counts.items():
+    for part, count in [*task.counts.items(), *((piece, task.min_frequency) for piece in task.given)]:
         for letter in set(part) - model["vocab"].keys():
             letters[letter] += count
     missing = sorted((x for x, n in letters.items() if n >= task.min_frequency), key=lambda x: (-letters[x], x))
     added = missing[: task.vocab_size] if model.get("unk_token") else []
     model["vocab"] |= {letter: first + place for place, letter in enumerate(added)}
-    cut = Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)).model.tokenize
-    private: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for part, count in task.counts.items():
-        written = ""
-        for token in [token.value for token in cut(part)]:
-            if token == model.get("unk_token"):
-                written += " "
-            else:
-                written += private.setdefault(token, chr(_PRIVATE[0] + len(private)))
-        for run in written.split():
-            counts[run] += count
-    if len(private) > _PRIVATE[1] - _PRIVATE[0]:
-        raise InputError("the text uses too many different tokens", found=len(private), expected="at most 131,069")
-    spelled = {letter: token for token, letter in private.items()}
-    wanted = task.vocab_size - len(added)
-    if wanted == 0:
-        return added
-    learnt = merged(replace(task, counts=dict(counts), specials=(), unk=None, vocab_size=len(private) + wanted))
-    for pair in learnt["merges"]:
-        whole = ["".join(spelled[letter] for letter in piece) for piece in pair]
-        model["merges"].append(whole)
-        if "".join(whole) not in model["vocab"]:
-            model["vocab"]["".join(whole)] = first + len(added)
-            added.append("".join(whole))
+    longest = max([16, *map(len, task.given)])
+    steps = [task]
+    if task.given:  # each alone on its letters, so that it becomes whole; then the text goes on from there
+        steps = [replace(task, counts=dict.fromkeys(task.given, 1), min_frequency=1, given=()), task]
+    for step in steps:
+        wanted = task.vocab_size - len(added)
+        try:
+            longer = continued(model, step, wanted, longest=longest) if wanted else model
+        except TooManyPieces as error:
+            most = error.most - len(model["vocab"])
+            if step is task:
+                raise _too_many(task, len(added) + most) from None
+            longer = continued(model, step, most, longest=longest) if most else model
+        new = [piece for piece in longer["vocab"] if piece not in model["vocab"]]
+        model["vocab"] |= {piece: first + len(added) + place for place, piece in enumerate(new)}
+        model["merges"] = longer["merges"]
+        added += new
     return added
 
 
@@ -223,10 +261,26 @@ def _facts(
         },
     }
     if others is not None:
-        text = list(Lines(others))
-        pairs = zip(was.encode(text), now.encode(text), strict=True)
-        facts["others_changed"] = sum(not np.array_equal(a, b) for a, b in pairs) / max(len(text), 1)
+        facts |= _changed(was, now, list(Lines(others)), first)
     return facts
+
+
+def _changed(was: Vocabulary, now: Vocabulary, text: list[str], first: int) -> dict[str, int]:
+    """Count what changes in text of other languages."""
+    lines = strange = tokens = 0
+    encoded = was.encode(text)
+    for before, after in zip(encoded, now.encode(text), strict=True):
+        if not np.array_equal(before, after):
+            lines += 1
+            strange += not (after >= first).any()
+            tokens += (Counter(before.tolist()) - Counter(after.tolist())).total()
+    return {
+        "others_lines": len(text),
+        "others_tokens": sum(map(len, encoded)),
+        "others_lines_changed": lines,
+        "others_lines_changed_without_new": strange,
+        "others_tokens_changed": tokens,
+    }
 
 
 def _unknown(view: Vocabulary, encoded: list[np.ndarray]) -> int:

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-_EXPECTED = "a folder, a tokenizer.json, a SentencePiece .model, a hub id or a tokenizer"
+_EXPECTED = "a folder, a tokenizer.json, a SentencePiece .model, a .tiktoken file, a hub id or a tokenizer"
 
 
 def load_tokenizer(where: Any) -> PreTrainedTokenizerFast:
     """Load a tokenizer.
 
     Args:
-        where: a folder with `tokenizer.json` or a SentencePiece model, one of these files, a hub id, a
-            `tokenizers.Tokenizer`, or a fast tokenizer, which is returned as it is. Code that comes with a tokenizer
-            is never run.
+        where: a folder with `tokenizer.json` or a SentencePiece model, one of these files, a `.tiktoken` file, a
+            hub id, a `tokenizers.Tokenizer`, or a fast tokenizer, which is returned as it is. Code that comes with a
+            tokenizer is never run.
 
     Returns:
         The tokenizer, its special tokens set.
@@ -78,11 +78,58 @@ def _of_file(path: Path) -> PreTrainedTokenizerFast:
         from vocab.tokenizer.sentencepiece_model import read_model
 
         return wrap(read_model(path))
+    if path.suffix == ".tiktoken":
+        from vocab.tokenizer.convert import from_tiktoken
+
+        return from_tiktoken(path)
     try:
         backend = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception, with the reason in its text
-        raise InputError(f"this is no tokenizer: {error}", file=path, expected="a tokenizer.json or a .model") from None
+        backend = _of_older_release(path, str(error))
     return wrap(backend, **_settings_beside(path.parent))
+
+
+def _of_older_release(path: Path, reason: str) -> Tokenizer:
+    """Read a tokenizer.json that lacks what later releases write, with the value that it had by default then."""
+    from tokenizers import Tokenizer
+
+    expected = "a tokenizer.json, a SentencePiece .model or a .tiktoken file"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"this is no tokenizer: {reason}", file=path, expected=expected) from None
+    if not isinstance(raw, dict) or "model" not in raw:
+        raise InputError("this JSON is no tokenizer", file=path, found=reason, expected=expected)
+    try:
+        return Tokenizer.from_str(json.dumps(_modern(raw)))
+    except Exception as error:
+        raise InputError(
+            f"this tokenizer.json cannot be read: {error}",
+            file=path,
+            found=f"version {raw.get('version', 'not given')}",
+            expected="one written by tokenizers 0.20 or later: load it with the release that wrote it, and save it "
+            "again with a later one",
+        ) from None
+
+
+def _modern(part: Any) -> Any:
+    """Fill in what older releases did not write, at every depth."""
+    if isinstance(part, list):
+        return [_modern(inner) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    full = {key: inner if key == "vocab" else _modern(inner) for key, inner in part.items()}
+    kind = full.get("type")
+    if kind == "Metaspace" and "prepend_scheme" not in full:
+        full["prepend_scheme"] = "always" if full.pop("add_prefix_space", True) else "never"
+        full.setdefault("replacement", full.get("str_rep", "\u2581"))
+    if kind == "ByteLevel":
+        full.setdefault("trim_offsets", True)
+    if kind == "Digits":
+        full.setdefault("individual_digits", False)
+    if {"content", "special", "lstrip"} <= full.keys():
+        full.setdefault("normalized", not full["special"])
+    return full | ({"version": "1.0"} if "added_tokens" in full else {})
 
 
 def _settings_beside(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,10 @@ from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.texts import Lines
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+    from vocab.mixture import Mixture
+    from vocab.view import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -24,15 +29,48 @@ class Trimmed:
     Attributes:
         tokenizer: the new tokenizer.
         kept: int64 (new vocabulary,), the old id of each new one: the rows of the model to keep, in this order.
-        facts: `before`, `after` (ids), `used` (different pieces in the text).
+        facts: `before`, `after` (ids), `used` (different pieces in the text); with `heldout`: `heldout_lines` and
+            `heldout_changed` (lines of it that are cut differently, for want of a dropped piece); with `model`:
+            `parameters_saved`.
+        source: the tokenizer that was trimmed.
     """
 
     tokenizer: PreTrainedTokenizerFast
     kept: np.ndarray
-    facts: dict[str, int]
+    facts: dict[str, Any]
+    source: Vocabulary
+
+    def mixture(self) -> Mixture:
+        """Return the mixture of ones that takes the kept rows of the source's model."""
+        from vocab.mixture import Mixture
+        from vocab.transplant.specials import one_to_one
+        from vocab.view import Vocabulary
+
+        rows = np.arange(len(self.kept))
+        weights = one_to_one(rows, self.kept, len(self.source))
+        ones = np.ones(len(rows))
+        return Mixture.build(
+            self.source, Vocabulary.of(self.tokenizer), "copy", rows, weights, copied=True, evidence=ones
+        )
+
+    def cut(self, model: Any) -> PreTrainedModel:
+        """Return the source's model with the kept rows only.
+
+        Args:
+            model: folder, hub id or model; a model given is not changed.
+        """
+        import copy
+
+        from vocab.transplant.apply import put_on
+        from vocab.transplant.load import load_model
+        from vocab.view import Vocabulary
+
+        loaded = load_model(model) if isinstance(model, str | Path) else copy.deepcopy(model)
+        put_on(loaded, self.mixture(), self.source, Vocabulary.of(self.tokenizer))
+        return loaded
 
 
-def trim(source: Any, texts: Any) -> Trimmed:
+def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | None = None) -> Trimmed:
     """Drop the pieces that no text uses.
 
     Kept are also specials, bytes, all single characters, and for BPE the pieces that kept ones are merged from.
@@ -40,6 +78,8 @@ def trim(source: Any, texts: Any) -> Trimmed:
     Args:
         source: what `load_tokenizer` takes.
         texts: files or lines that can be gone through twice.
+        heldout: other text, to see how much of it is cut as before.
+        model: folder of the model, to say how many parameters go.
 
     Returns:
         The tokenizer, which cuts these texts exactly as before (this is checked), and the kept ids.
@@ -64,19 +104,19 @@ def trim(source: Any, texts: Any) -> Trimmed:
     keep[[index for index, form in enumerate(view.forms) if len(form.removeprefix(SPACE)) <= 1]] = True
     keep[view.kind == Kind.GAP] = False
     raw = json.loads(view.backend.to_str())
-    model = raw["model"]
-    if model["type"] not in ("BPE", "Unigram", "WordPiece"):
-        raise InputError("this kind of tokenizer cannot be trimmed", found=model["type"])
-    if model["type"] == "BPE":
-        _keep_parents(model, keep)
+    state = raw["model"]
+    if state["type"] not in ("BPE", "Unigram", "WordPiece"):
+        raise InputError("this kind of tokenizer cannot be trimmed", found=state["type"])
+    if state["type"] == "BPE":
+        _keep_parents(state, keep)
     kept = np.flatnonzero(keep)
     new_id = {int(index): place for place, index in enumerate(kept)}
-    if model["type"] == "Unigram":
-        if isinstance(model["unk_id"], int):
-            model["unk_id"] = new_id[model["unk_id"]]
-        model["vocab"] = [piece for index, piece in enumerate(model["vocab"]) if index in new_id]
+    if state["type"] == "Unigram":
+        if isinstance(state["unk_id"], int):
+            state["unk_id"] = new_id[state["unk_id"]]
+        state["vocab"] = [piece for index, piece in enumerate(state["vocab"]) if index in new_id]
     else:
-        model["vocab"] = {piece: new_id[index] for piece, index in model["vocab"].items() if index in new_id}
+        state["vocab"] = {piece: new_id[index] for piece, index in state["vocab"].items() if index in new_id}
     for token in raw["added_tokens"]:
         token["id"] = new_id[token["id"]]
     raw["post_processor"] = _renumbered(raw["post_processor"], new_id)
@@ -86,7 +126,40 @@ def trim(source: Any, texts: Any) -> Trimmed:
     for number, (before, after) in enumerate(zip(encoded, Vocabulary.of(new).encode(lines), strict=True), 1):
         if not np.array_equal(before, kept[after]):
             raise InputError("the trimmed tokenizer would cut the text differently", line=number)
-    return Trimmed(new, kept, {"before": len(view), "after": len(kept), "used": len(used)})
+    facts: dict[str, Any] = {"before": len(view), "after": len(kept), "used": len(used)}
+    if heldout is not None:
+        other = list(Lines(heldout))
+        facts["heldout_lines"] = len(other)
+        pairs = zip(view.encode(other), Vocabulary.of(new).encode(other), strict=True)
+        facts["heldout_changed"] = sum(not np.array_equal(before, kept[after]) for before, after in pairs)
+    if model is not None:
+        facts["parameters_saved"] = _parameters(Path(model), len(view)) * (len(view) - len(kept))
+    return Trimmed(new, kept, facts, view)
+
+
+def _parameters(folder: Path, size: int) -> int:
+    """Count the parameters a token has in a model: its rows in every matrix or bias over the vocabulary.
+
+    Args:
+        folder: the model's, with config.json and safetensors files, of which only the heads are read.
+        size: ids of the tokenizer; the vocabulary of the model may be padded.
+    """
+    from safetensors import safe_open
+
+    config, files = folder / "config.json", sorted(folder.glob("*.safetensors"))
+    if not config.is_file() or not files:
+        raise InputError("this folder holds no model", file=folder, expected="config.json and safetensors files")
+    rows = json.loads(config.read_text(encoding="utf-8")).get("vocab_size")
+    if not isinstance(rows, int) or rows < size:
+        raise InputError(
+            "model and tokenizer do not belong together", file=config, found=f"vocab_size {rows}, {size} tokens"
+        )
+    number = 0
+    for file in files:
+        with safe_open(file, "np") as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 - no mapping
+        number += sum(math.prod(shape[1:]) for shape in shapes if shape and shape[0] == rows)
+    return number
 
 
 def _keep_parents(model: dict[str, Any], keep: np.ndarray) -> None:
