@@ -1,29 +1,45 @@
-"""Write deepfocus's rows on a made-up case, for the parity test that runs without it.
+"""Write the rows that the authors' packages make on a made-up case, for the parity test that runs without them.
 
-    PYTHON_OF_DEEPFOCUS benchmarks/parity.py tests/vocab/data/deepfocus.safetensors
+    python benchmarks/parity.py [deepfocus wechsel omp]
 
-To be run with the environment that benchmarks/transplant.py makes. Tokens, vectors and source rows are drawn here and
-written beside the rows, so that both sides are given exactly the same.
+Each package gets an environment of its own, made in the cache folder (see `peers`). Tokens, vectors, words and source
+rows are drawn here and written beside the rows to tests/vocab/data, so that both sides are given exactly the same.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import deepfocus.focus as focus
 import numpy as np
-import torch
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from peers import peer_python
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+DATA = Path(__file__).parents[1] / "tests" / "vocab" / "data"
+# Name -> packages for pip, a module that shows that they work, and what the file says it was made with.
+PEERS = {
+    "deepfocus": (
+        ("deepfocus==1.0.1", "entmax", "fastdist", "print-on-steroids", "numba", "llvmlite"),
+        "deepfocus",
+        "deepfocus 1.0.1",
+    ),
+    "wechsel": (
+        ("wechsel==0.0.4", "gensim==4.4.0", "nltk", "smart-open", "wrapt", "regex"),
+        "wechsel",
+        "wechsel 0.0.4",
+    ),
+    "omp": (("mergekit==0.1.5",), "torch", "mergekit 0.1.5"),
+}
 
 
-def tokenizer(pieces: list[str]) -> PreTrainedTokenizerFast:
+def tokenizer(pieces: list[str]) -> Any:
     """Make a SentencePiece-like tokenizer with these pieces."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
     backend = Tokenizer(models.Unigram([(piece, -1.0) for piece in [*SPECIALS, *pieces]], 3, False))
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.add_special_tokens(SPECIALS)
@@ -33,9 +49,8 @@ def tokenizer(pieces: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def main() -> None:
-    """Draw the case, run deepfocus, write both."""
-    draw = np.random.default_rng(0)
+def draw_case(draw: np.random.Generator) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """Draw old pieces, new pieces (80 of them old ones), vectors of the new tokens and rows of the old."""
     syllables = [c + v for c in "bdfgklmnprst" for v in "aeiou"]
     words = sorted({"".join(draw.choice(syllables, draw.integers(1, 4))) for _ in range(500)})
     forms = [("▁" if draw.random() < 0.7 else "") + word for word in words]
@@ -46,21 +61,118 @@ def main() -> None:
     vectors[draw.random(len(vectors)) < 0.2] = 0
     vectors[: len(SPECIALS)] = 0
     matrix = draw.standard_normal((len(SPECIALS) + len(old), 8)).astype(np.float32)
-    known = {
-        token: vectors[index + len(SPECIALS)] for index, token in enumerate(new) if vectors[index + len(SPECIALS)].any()
-    }
+    return old, new, vectors, matrix
+
+
+def deepfocus(old: list[str], new: list[str], vectors: np.ndarray, matrix: np.ndarray) -> tuple[dict, dict]:
+    """FOCUS with the drawn vectors in place of those that it would train."""
+    import deepfocus.focus as focus
+    import torch
+
+    ids = range(len(SPECIALS), len(SPECIALS) + len(new))
+    known = {token: vectors[index] for index, token in zip(ids, new, strict=True) if vectors[index].any()}
     focus.load_target_token_embedding = lambda **_: known
     rows = focus.FOCUS(
-        target_tokenizer=tokenizer(new),
-        source_tokenizer=tokenizer(old),
-        source_embeddings=torch.from_numpy(matrix),
-        target_training_data_path="made up",
-        verbosity="silent",
-    )
-    facts = {"source": old, "target": new, "package": "deepfocus 1.0.1"}
+        target_tokenizer=tokenizer(new), source_tokenizer=tokenizer(old), source_embeddings=torch.from_numpy(matrix),
+        target_training_data_path="made up", verbosity="silent",
+    )  # fmt: skip
+    return {"rows": rows.numpy(), "vectors": vectors}, {}
+
+
+class Words:
+    """Word vectors as WECHSEL asks for them."""
+
+    def __init__(self, words: list[str], matrix: np.ndarray, counts: np.ndarray) -> None:
+        self.words, self.matrix, self.counts = words, matrix, counts
+        self.place = {word: index for index, word in enumerate(words)}
+
+    def get_words_and_freqs(self) -> tuple[list[str], np.ndarray]:
+        """Words and how often each was seen."""
+        return self.words, self.counts
+
+    def get_dimension(self) -> int:
+        """Dimensions."""
+        return int(self.matrix.shape[1])
+
+    def get_word_id(self, word: str) -> int:
+        """Place of a word, or -1."""
+        return self.place.get(word, -1)
+
+    def get_word_vector(self, word: str) -> np.ndarray:
+        """Its vector."""
+        return self.matrix[self.place[word]]
+
+
+def wechsel(old: list[str], new: list[str], vectors: np.ndarray, matrix: np.ndarray) -> tuple[dict, dict]:
+    """WECHSEL from words to rows: alignment by dictionary, token vectors by frequency, ten nearest."""
+    from wechsel import WECHSEL
+
+    draw = np.random.default_rng(1)
+    sides, facts, tensors = [], {}, {}
+    for name, pieces in (("source", old), ("target", new)):
+        starts, rest = ([p for p in pieces if (p[0] == "▁") is first] for first in (True, False))
+        words = sorted({draw.choice(starts)[1:] + "".join(draw.choice(rest, draw.integers(0, 3))) for _ in range(600)})
+        space = (draw.standard_normal((len(words), 10)) + np.eye(10)[0]).astype(np.float32)
+        sides.append(Words(words, space, draw.integers(1, 100, len(words))))
+        facts[f"{name}_words"] = words
+        tensors |= {f"{name}_words": space, f"{name}_counts": sides[-1].counts}
+    one, two = (side.words for side in sides)
+    pairs = [(one[i], two[j]) for i, j in draw.integers(0, min(len(one), len(two)), (60, 2)).tolist()]
+    pairs = [(a.title() if n % 3 == 0 else a, b.upper() if n % 5 == 0 else b) for n, (a, b) in enumerate(pairs)]
+    peer = object.__new__(WECHSEL)  # its own start would load models
+    peer.source_embeddings, peer.target_embeddings = sides
+    turn = peer._compute_align_matrix_from_dictionary(*sides, [*pairs, ("no", "word")])
+    peer.source_transform, peer.target_transform = lambda x: x @ turn, lambda x: x
+    rows, info = peer.apply(tokenizer(old), tokenizer(new), matrix, use_subword_info=False)
+    return {"rows": rows, "turn": turn, **tensors}, {**facts, "dictionary": pairs, "not_found": info.not_found}
+
+
+def omp(old: list[str], new: list[str], vectors: np.ndarray, matrix: np.ndarray) -> tuple[dict, dict]:
+    """Orthogonal matching pursuit of tokensurgeon, in a drawn donor's space, 6 atoms of 24 dimensions."""
+    import importlib
+    import sysconfig
+    from types import ModuleType
+
+    import torch
+
+    # The packages' own start imports all of mergekit; the module alone needs torch.
+    for package in ("mergekit", "mergekit.tokensurgeon"):
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(Path(sysconfig.get_paths()["purelib"], *package.split(".")))]
+    module = importlib.import_module("mergekit.tokensurgeon.omp")
+    donor = np.random.default_rng(2).standard_normal((len(SPECIALS) + len(new), 24)).astype(np.float32)
+    shared = [token for token in new if token in set(old)]
+    place = {token: index for index, token in enumerate([*SPECIALS, *new])}
+    rows = np.zeros((len(donor), matrix.shape[1]), np.float32)
+    anchors = matrix[[old.index(token) + len(SPECIALS) for token in shared]]
+    points = torch.from_numpy(donor[[place[token] for token in shared]])
+    missing = [token for token in new if token not in set(old)]
+    at = [place[token] for token in missing]
+    indices, weights = module.batch_omp(torch.from_numpy(donor[at]), points, 6)
+    rows[at] = np.einsum("nk,nkd->nd", weights.numpy(), anchors[indices.numpy()])
+    rows[[place[token] for token in shared]] = anchors
+    return {"rows": rows, "donor": donor}, {"k": 6}
+
+
+def main() -> None:
+    """Make the environments and run each peer in its own; inside one, write its rows."""
+    if sys.argv[1:2] != ["--inside"]:
+        for name in sys.argv[1:] or PEERS:
+            packages, module, _ = PEERS[name]
+            python = peer_python(name, packages, module)
+            if python is not None:
+                subprocess.run([python, __file__, "--inside", name], check=True)
+                print(f"wrote {DATA / name}.safetensors", flush=True)
+        return
+    from safetensors.numpy import save_file
+
+    name = sys.argv[2]
+    old, new, vectors, matrix = draw_case(np.random.default_rng(0))
+    tensors, facts = globals()[name](old, new, vectors, matrix)
+    facts = {"source": old, "target": new, "package": PEERS[name][2], **facts}
     save_file(
-        {"rows": rows.contiguous(), "vectors": torch.from_numpy(vectors), "matrix": torch.from_numpy(matrix)},
-        Path(sys.argv[1]),
+        {k: np.ascontiguousarray(v) for k, v in {**tensors, "matrix": matrix}.items()},
+        DATA / f"{name}.safetensors",
         {"case": json.dumps(facts, ensure_ascii=False)},
     )
 

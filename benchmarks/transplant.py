@@ -1,11 +1,13 @@
 """Time our transplant beside deepfocus (the FOCUS authors' package), in one run, on the same text and tokenizers.
 
-    python benchmarks/transplant.py --source DIR --text FILE [--sizes 8000 16000] [--algorithm bpe] [--no-peer]
+    python benchmarks/transplant.py --source DIR --text FILE [--sizes 8000 16000 30000 50000] [--algorithm bpe]
+                                    [--no-peer] [--clock cpu] [--skip wechsel ofa synthetic]
 
-deepfocus gets a virtual environment of its own (made once, in the cache folder), which sees this environment's torch,
-transformers and fasttext, so that both sides run on the same libraries; its pieces are pip's. Both get the same
-number of threads. Prints seconds, ratios, rows left random, peak memory, and how near the rows are when both are given
-the same vectors. Where pip cannot install deepfocus, our side is timed alone and that is said.
+deepfocus and wechsel get virtual environments of their own (see peers.py). Both sides get the same number of threads,
+and what runs for a second or less is run three times on both sides and its median taken; what is done once a process
+(compiling, importing) is not counted on either side. Prints seconds, ratios, rows left random, memory, and how near
+the rows are when both are given the same vectors. Then WECHSEL, OFA and very large made-up vocabularies
+(transplant_methods.py). Where pip cannot install a peer, our side is timed alone and that is said.
 """
 
 from __future__ import annotations
@@ -14,20 +16,17 @@ import argparse
 import json
 import os
 import resource
-import site
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-PEER = ("deepfocus==1.0.1", "entmax", "fastdist", "print-on-steroids", "numba", "llvmlite")
-
-
+REPEATS = 3
 CLOCKS: dict[str, Callable[[], float]] = {
     "wall": time.perf_counter,
     "cpu": lambda: sum(os.times()[:4]),  # children's too; what to look at on a machine that others use
@@ -55,9 +54,14 @@ def peer_side(job: dict) -> None:
         original = getattr(focus, name)
 
         def call(*args: object, **keywords: object) -> object:
-            start = clock()
-            kept[name] = original(*args, **keywords)
-            seconds[name] = clock() - start
+            took = []
+            for _ in range(REPEATS if name == "focus_additional_token_initialization" else 1):
+                start = clock()
+                kept[name] = original(*args, **keywords)
+                took.append(clock() - start)
+            seconds[name] = statistics.median(took)
+            again = sum(took) - seconds[name]
+            seconds["again"] = seconds.get("again", 0.0) + again
             return kept[name]
 
         setattr(focus, name, call)
@@ -77,7 +81,7 @@ def peer_side(job: dict) -> None:
         processes=job["threads"],
         verbosity="silent",
     )
-    seconds["all"] = clock() - start
+    seconds["all"] = clock() - start - seconds.pop("again", 0.0)
     model = kept["load_target_token_embedding"]
     tokens = new.convert_ids_to_tokens(list(range(len(new))))
     vectors = np.zeros((len(new), model.get_dimension()), np.float32)
@@ -88,25 +92,19 @@ def peer_side(job: dict) -> None:
     Path(job["facts"]).write_text(json.dumps({"seconds": seconds, "peak": peak()}))
 
 
-def peer_python(folder: Path) -> Path | None:
-    """Make deepfocus's environment; None where that is not possible."""
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not (folder / "ready").is_file():
-        print(f"making an environment for deepfocus in {folder} ...", flush=True)
-        venv.create(folder, with_pip=True, clear=True)
-        inside = subprocess.run(
-            [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        (Path(inside) / "zz_host.pth").write_text("\n".join(site.getsitepackages()))
-        done = subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--no-deps", *PEER], capture_output=True, text=True
-        )
-        works = subprocess.run([python, "-c", "import deepfocus"], capture_output=True, text=True)
-        if done.returncode or works.returncode:
-            print(f"deepfocus cannot be installed here: {(done.stderr + works.stderr).strip().splitlines()[-1]}")
-            return None
-        (folder / "ready").write_text("")
-    return python
+def reset_peak() -> int | None:
+    """Forget this process's peak of memory and give what it holds now, in bytes; None where the system cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return memory("VmRSS")
+    except OSError:
+        return None
+
+
+def memory(line: str) -> int:
+    """Read a line of this process's memory from the system, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(part for part in status.splitlines() if part.startswith(line)).split()[1])
 
 
 def ours(source: Path, target: Path, text: Path, clock: Callable[[], float]) -> dict[str, float]:
@@ -138,12 +136,15 @@ def ours(source: Path, target: Path, text: Path, clock: Callable[[], float]) -> 
     torch.zeros(1)
     timed("overlap", lambda: overlap(old, new))
     timed("fasttext", lambda: vocab.token_vectors(new, text, "fasttext", cache=False))
-    evidence = timed("counts+characters", lambda: vocab.token_vectors(new, text))
+    evidence = timed("counts+characters", lambda: vocab.token_vectors(new, text, cache=False))
+    before = reset_peak()
     problem = Problem(old, new, {"input": matrix}, evidence)
     links = chain.parse(None)
     options = chain.options_of(links, {}, default=True)
     mixture = timed("rows, default chain", lambda: chain.run(problem, links, options))
-    timed("apply", lambda: mixture.apply(matrix))
+    made = timed("apply", lambda: mixture.apply(matrix))
+    if before is not None:
+        seconds["extra megabytes"] = (memory("VmHWM") - before - made.nbytes) / 1e6
     seconds["random"] = mixture.methods().get("random", 0) / len(new)
     return seconds
 
@@ -160,20 +161,27 @@ def same_vectors(source: Path, target: Path, peer: Path, clock: Callable[[], flo
     matrix = load_model(source).get_input_embeddings().weight.detach().numpy()
     old, new = Vocabulary.of(source), Vocabulary.of(target)
     focus = METHODS["focus"]
-    start = clock()
-    mixture = focus.rows(Problem(old, new, {}, theirs["vectors"]), focus.options())
+    took = []
+    for _ in range(REPEATS + 1):  # the first is for what is done once a process
+        start = clock()
+        mixture = focus.rows(Problem(old, new, {}, theirs["vectors"]), focus.options())
+        mixture.apply(matrix, only=np.flatnonzero(mixture.filled & ~mixture.copied))
+        took.append(clock() - start)
+    seconds = statistics.median(took[1:])
     mixed = mixture.apply(matrix)
-    seconds = clock() - start
     known = theirs["vectors"].any(axis=1)
     both = mixture.filled & (known | mixture.copied)
     dot = np.sum(mixed * theirs["rows"], axis=1)
     cosine = dot / np.maximum(np.linalg.norm(mixed, axis=1) * np.linalg.norm(theirs["rows"], axis=1), 1e-12)
     # The bare product: similarities of every mixed token to every anchor, and nothing else.
     anchors, rows = np.flatnonzero(mixture.copied & known), np.flatnonzero(mixture.filled & ~mixture.copied)
-    start = clock()
-    for i in range(0, len(rows), 1024):
-        theirs["vectors"][rows[i : i + 1024]] @ theirs["vectors"][anchors].T
-    bare = clock() - start
+    took = []
+    for _ in range(REPEATS):
+        start = clock()
+        for i in range(0, len(rows), 1024):
+            theirs["vectors"][rows[i : i + 1024]] @ theirs["vectors"][anchors].T
+        took.append(clock() - start)
+    bare = statistics.median(took)
     return {
         "seconds": seconds,
         "bare": bare,
@@ -189,33 +197,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, required=True, help="folder of the source model")
     parser.add_argument("--text", type=Path, required=True, help="text in the language, .txt")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[8000, 16000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8000, 16000, 30000, 50000])
     parser.add_argument("--algorithm", default="bpe")
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--peer-environment", type=Path, default=Path.home() / ".cache" / "lexigraft" / "deepfocus")
+    parser.add_argument("--skip", nargs="*", default=[], choices=("focus", "wechsel", "ofa", "synthetic"))
+    parser.add_argument("--synthetic", type=int, nargs="+", default=[250_000, 500_000, 1_000_000])
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    import peers
     import torch
+    import transplant_methods as methods
     from safetensors.torch import save_file
 
     import vocab
     from vocab.transplant.load import load_model
 
     torch.set_num_threads(arguments.threads)
-    python = None if arguments.no_peer else peer_python(arguments.peer_environment)
+    python = None if arguments.no_peer else peers.python_of("deepfocus")
     clock = CLOCKS[arguments.clock]
     megabytes = arguments.text.stat().st_size / 1e6
     print(f"device: cpu, {arguments.threads} thread(s), {arguments.clock} seconds; text {megabytes:.1f} MB")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_file({"input": load_model(arguments.source).get_input_embeddings().weight.detach()}, folder / "matrix")
+        weight = load_model(arguments.source).get_input_embeddings().weight.detach()
+        save_file({"input": weight}, folder / "matrix")
         for size in arguments.sizes:
             target = folder / f"tokenizer-{size}"
             vocab.train_tokenizer(
                 arguments.text, like=arguments.source, algorithm=arguments.algorithm, vocab_size=size
             ).save_pretrained(target)
+            if "wechsel" not in arguments.skip and size == arguments.sizes[0]:
+                methods.wechsel(arguments.source, target, weight.numpy(), folder, clock, arguments.clock)
+            if "focus" in arguments.skip:
+                continue
             print(f"\n{size:,} tokens ({arguments.algorithm})", flush=True)
             own = ours(arguments.source, target, arguments.text, clock)
             if python is None:
@@ -239,6 +255,10 @@ def main() -> None:
             facts = json.loads((folder / "facts.json").read_text())
             mixed = same_vectors(arguments.source, target, folder / "rows", clock)
             report(own, facts, mixed)
+        if "ofa" not in arguments.skip:
+            methods.ofa(weight.numpy(), clock)
+    if "synthetic" not in arguments.skip:
+        methods.scaling(arguments.synthetic, 250_000, 50_000, arguments.threads)
 
 
 def report(own: dict[str, float], facts: dict, mixed: dict[str, float]) -> None:
@@ -260,7 +280,9 @@ def report(own: dict[str, float], facts: dict, mixed: dict[str, float]) -> None:
     print(f"  bare matrix product {mixed['bare']:.2f} s; FOCUS proper, rows applied, is {times:.1f} times that")
     print(f"  rows random: deepfocus {100 * mixed['theirs_random']:.1f} %, ours {100 * own['random']:.1f} %")
     print(f"  same vectors: {100 * mixed['near']:.2f} % of rows at cosine >= 0.9999, lowest {mixed['lowest']:.4f}")
-    print(f"  peak memory: deepfocus {facts['peak']:.1f} GB, this process {peak():.1f} GB", flush=True)
+    print(f"  peak memory: deepfocus {facts['peak']:.1f} GB, this process {peak():.1f} GB")
+    if "extra megabytes" in own:
+        print(f"  rows and applying, beyond the two matrices: {own['extra megabytes']:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def softmax_of_nearest(
         return rows[:0], csr_matrix((0, sizes[1]), dtype=np.float32), np.zeros(0)
     chosen, weights, best = [], [], []
     for start in range(0, len(rows), _ROWS):
-        index, value = _largest(new.dense[rows[start : start + _ROWS]], known, size)
+        index, value = largest(new.dense[rows[start : start + _ROWS]], known, size)
         power = np.exp((value - value[:, :1]) / temperature)
         chosen.append(anchors[index])
         weights.append(power / power.sum(axis=1, keepdims=True))
@@ -65,7 +65,7 @@ def softmax_of_nearest(
     return rows, matrix, np.concatenate(best) if best else np.zeros(0)
 
 
-def _largest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def largest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Find each row's largest products, without ever sorting a row: what is not above the worst kept is passed over.
 
     Args:

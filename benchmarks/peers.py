@@ -1,0 +1,47 @@
+"""Environments of their own for the packages that ours is compared with."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+CACHE = Path.home() / ".cache" / "lexigraft"
+
+
+def peer_python(name: str, packages: Sequence[str], module: str, cache: Path = CACHE) -> Path | None:
+    """Make a virtual environment that holds a peer, once, and sees this environment's packages behind its own.
+
+    Args:
+        name: of the environment.
+        packages: what pip installs there, without dependencies: torch, transformers and the like are this
+            environment's, so that both sides run on the same libraries.
+        module: what must be importable afterwards.
+        cache: folder that environments are made in.
+
+    Returns:
+        Its Python; None where pip cannot install the peer, which is printed.
+    """
+    folder = cache / name
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    ready, wanted = folder / "ready", "\n".join(packages)
+    if ready.is_file() and ready.read_text() == wanted:
+        return python
+    print(f"making an environment for {name} in {folder} ...", flush=True)
+    venv.create(folder, with_pip=True, clear=True)
+    inside = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (Path(inside) / "zz_host.pth").write_text("\n".join(site.getsitepackages()))
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "-q", "--no-deps", *packages], capture_output=True, text=True
+    )
+    works = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True)
+    if done.returncode or works.returncode:
+        print(f"{name} cannot be installed here: {(done.stderr + works.stderr).strip().splitlines()[-1]}")
+        return None
+    ready.write_text(wanted)
+    return python
