@@ -33,7 +33,7 @@ class BuildOptions(Options):
     byte-bpe where nothing may be unknown."""
     vocab_size: Size = 32_000
     """Pieces in the vocabulary, specials included; `auto` takes the smallest size past which more gains little."""
-    auto_gain: float = Field(0.02, gt=0, lt=1)
+    auto_gain: float = Field(0.05, gt=0, lt=1)
     """For `auto`: a doubling must save at least this share of pieces a word, or of bits a character, to be worth it."""
     punctuation: Literal["words", "keep", "source"] | None = None
     """`words` cuts punctuation off words, but for the signs below; `keep` cuts at spaces only; `source` does as the
