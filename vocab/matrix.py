@@ -121,7 +121,11 @@ def product(weights: csr_matrix, matrix: Any, basis: np.ndarray) -> np.ndarray:
     from scipy.sparse import csr_matrix
 
     n_source = weights.shape[1] - basis.shape[0]
-    columns, index = np.unique(weights.indices, return_inverse=True)
+    # The columns in use and their places, as np.unique gives them, without sorting every index.
+    used = np.zeros(weights.shape[1], bool)
+    used[weights.indices] = True
+    columns = np.flatnonzero(used)
+    index = (np.cumsum(used) - 1)[weights.indices]
     split = int(np.searchsorted(columns, n_source))
     rows = take(matrix, columns[:split].astype(np.int64))
     rows = np.concatenate([rows, basis[columns[split:] - n_source].astype(rows.dtype)])

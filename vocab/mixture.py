@@ -8,6 +8,7 @@ makes a mixture without touching a model; one place (here) applies it, in blocks
 from __future__ import annotations
 
 import difflib
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,13 @@ class Side:
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> Side:
         """Remember a vocabulary."""
-        return cls(vocabulary.fingerprint, tuple(vocabulary.forms))
+        known = _SIDES.get(vocabulary)
+        if known is None:
+            known = _SIDES[vocabulary] = cls(vocabulary.fingerprint, tuple(vocabulary.forms))
+        return known
+
+
+_SIDES: weakref.WeakKeyDictionary[Vocabulary, Side] = weakref.WeakKeyDictionary()
 
 
 @dataclass

@@ -47,6 +47,8 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
     known = evidence.known
     # All shared tokens serve, those too whose rows an earlier link of the chain has filled.
     anchors, column = shared[known[shared]], old[known[shared]]
+    order = np.argsort(column, kind="stable")  # so that each row's indices come out sorted
+    anchors, column = anchors[order], column[order]
     todo = problem.todo()
     new = np.setdiff1d(todo[known[todo]], shared)
     if not len(anchors):
