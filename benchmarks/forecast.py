@@ -38,7 +38,13 @@ def options(arguments: argparse.Namespace, **more: Any) -> Any:
     from adapt.config import Pretrain
 
     return Pretrain.model_validate(
-        {"lr": arguments.lr, "batch_tokens": arguments.batch_tokens, "checkpoint_seconds": 1e9, **more}
+        {
+            "lr": arguments.lr,
+            "batch_tokens": arguments.batch_tokens,
+            "sequence_length": 64,
+            "checkpoint_seconds": 1e9,
+            **more,
+        }
     )
 
 
@@ -96,7 +102,7 @@ def study(arguments: argparse.Namespace, source: Path, language: str, name: str,
     folder = arguments.out / language / f"{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    graft = vocab.transplant(source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed)
+    graft = vocab.transplant(source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed, score=False)
     seconds = time.monotonic() - began
     before = bits(graft.model, graft.tokenizer, raw / "heldout.txt", arguments.words)
     graft.save(folder / "start")
@@ -132,9 +138,7 @@ def shrunken(arguments: argparse.Namespace, source: Path, language: str, name: s
     target = tokenizer_of(arguments, language, raw / "train.txt")
     folder = arguments.out / language / f"{name}-{seed}-shrunken"
     shutil.rmtree(folder, ignore_errors=True)
-    graft = vocab.transplant(
-        source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed, zero_training=False
-    )
+    graft = vocab.transplant(source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed, score=False)
     graft.save(folder / "start")
     place = folder / "start"
     small = AutoModelForMaskedLM.from_pretrained(place, num_hidden_layers=arguments.layers)
@@ -192,7 +196,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=8000)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--head-steps", type=int, default=200)
-    parser.add_argument("--batch-tokens", type=int, default=512)
+    parser.add_argument("--batch-tokens", type=int, default=256)
     parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--words", type=int, default=300)
