@@ -90,7 +90,7 @@ def test_bare_mean_is_the_mean_and_subwords_are_not(source, tokenizer):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS.names)
 def test_every_method_runs_on_real_text(method, source, hausa, tokenizer, shared):
-    """Real vectors, dictionary and text."""
+    """Real vectors, dictionary, parallel text and text; vectors of the tokens stand in for a small model's rows."""
     with hausa.open(encoding="utf-8") as file:
         text = list(islice(file, 4000))
     given: dict[str, object] = {}
@@ -100,6 +100,10 @@ def test_every_method_runs_on_real_text(method, source, hausa, tokenizer, shared
     if "source_vectors" in needs:
         english = shared / "hau" / "parallel" / "train.en.txt"
         given["source_vectors"] = vocab.token_vectors(source, english, "counts", rank=100).dense
+    if "helper" in needs:
+        given["helper"] = vocab.token_vectors(tokenizer, text, "counts", rank=100).dense
+    if "parallel" in needs:
+        given["parallel"] = tuple(shared / "hau" / "parallel" / f"train.{side}.txt" for side in ("en", "hau"))
     if needs & {"dictionary", "source_vectors"}:
         given["dictionary"] = shared / "hau" / "dict.en-hau.tsv"
     graft = vocab.transplant(source, tokenizer, method=method, texts=text, **given)
