@@ -2,39 +2,80 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from adapt.cli_tokenizer import Output, Texts, new_folder
+from lexigraft import InputError
+
+if TYPE_CHECKING:
+    from vocab.transplant.graft import Graft
 
 console = Console()
 transplant = typer.Typer(help="Give a model a new vocabulary.", no_args_is_help=True)
 
+Source = Annotated[str, typer.Argument(help="Source model: folder or hub id.")]
+Vectors = Annotated[str | None, typer.Option(help="Evidence: counts+characters, fasttext, ... or a file.")]
+Dictionary = Annotated[Path | None, typer.Option(help="Bilingual dictionary, tab-separated.")]
+Parallel = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(help="Two files, line by line translations: the source's language, then the new one."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything drawn.")]
+Score = Annotated[bool, typer.Option(help="Score source, copy + random and graft before any training.")]
+Heldout = Annotated[Path | None, typer.Option(help="Text to score on; the text given, if there is none.")]
+
 
 @transplant.command("run")
 def run(
-    source: Annotated[str, typer.Argument(help="Source model: folder or hub id.")],
+    source: Source,
     target: Annotated[str, typer.Argument(help="New tokenizer: folder, file or hub id.")],
     output: Output,
     text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
-    method: Annotated[str | None, typer.Option(help="A method or a chain; our default chain if not given.")] = None,
-    vectors: Annotated[str | None, typer.Option(help="Evidence: counts+characters, fasttext, ... or a file.")] = None,
-    dictionary: Annotated[Path | None, typer.Option(help="Bilingual dictionary, tab-separated.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of everything drawn.")] = 0,
+    method: Annotated[str | None, typer.Option(help="A method, a chain, or auto; our default if not given.")] = None,
+    vectors: Vectors = None,
+    dictionary: Dictionary = None,
+    parallel: Parallel = None,
+    seed: Seed = 0,
+    score: Score = True,
+    heldout: Heldout = None,
 ) -> None:
     """Give a model a new vocabulary and say how each row came about."""
     import vocab
 
     new_folder(output)
     graft = vocab.transplant(
-        source, target, method=method, vectors=vectors, dictionary=dictionary, texts=text or None, seed=seed
-    )
-    graft.save(output)
-    console.print(graft.markdown, highlight=False)
-    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
+        _folder(source), target, method=method, vectors=vectors, dictionary=dictionary, parallel=parallel,
+        texts=text or None, seed=seed, score=_scored(score, heldout),
+    )  # fmt: skip
+    _wrote(graft, output)
+
+
+@transplant.command("apply")
+def apply(
+    mixture: Annotated[Path, typer.Argument(help="Folder that a transplant wrote, or its mixture.safetensors.")],
+    source: Annotated[str, typer.Argument(help="Another model with the same source vocabulary: folder or hub id.")],
+    output: Output,
+    text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    tokenizer: Annotated[str | None, typer.Option(help="The new tokenizer, if not beside the mixture.")] = None,
+    parallel: Parallel = None,
+    seed: Seed = 0,
+    score: Score = True,
+    heldout: Heldout = None,
+) -> None:
+    """Put the rows of an earlier transplant on a fine-tuned variant of the model."""
+    from vocab.transplant.reuse import apply_mixture
+
+    new_folder(output)
+    graft = apply_mixture(
+        mixture, _folder(source), tokenizer, texts=text or None, parallel=parallel, seed=seed,
+        score=_scored(score, heldout),
+    )  # fmt: skip
+    _wrote(graft, output)
 
 
 @transplant.command("explain")
@@ -45,6 +86,86 @@ def explain(
 ) -> None:
     """Say which old tokens a new token's row was made of."""
     from vocab.mixture import Mixture
+    from vocab.transplant.explain import explain as tell
 
-    for name, weight in Mixture.load(folder).explain(token, top):
-        console.print(f"{weight:8.4f}  {name}", highlight=False, markup=False)
+    console.print(str(tell(Mixture.load(folder), token, top)), highlight=False, markup=False, soft_wrap=True)
+
+
+@transplant.command("check")
+def check(
+    model: Annotated[str, typer.Argument(help="Model: folder or hub id.")],
+    tokenizer: Annotated[str | None, typer.Option(help="Its tokenizer, if not beside it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a finding.")] = False,
+) -> None:
+    """Look a model over: specials, ties, bias, padding, and rows that deserve doubt; exit code 1 if there are any."""
+    from dataclasses import asdict
+
+    from vocab.transplant.checking import check as look
+
+    found = look(model, tokenizer)
+    for finding in found:
+        if as_json:
+            typer.echo(json.dumps(asdict(finding), ensure_ascii=False))
+            continue
+        examples = f" ({', '.join(finding.examples[:5])})" if finding.examples else ""
+        line = f"{finding.name}: {finding.message}, {finding.count:,}{examples}\n  {finding.advice}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not found and not as_json:
+        console.print("nothing found", highlight=False)
+    raise typer.Exit(1 if found else 0)
+
+
+@transplant.command("forecast")
+def forecast(
+    source: Source,
+    target: Annotated[str, typer.Argument(help="New tokenizer: folder, file or hub id.")],
+    text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method or chain, `default`; several times. All that can run if not given."),
+    ] = None,
+    vectors: Vectors = None,
+    dictionary: Dictionary = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many draws of hidden tokens.")] = 3,
+    share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the overlap that is hidden.")] = 0.2,
+    output: Annotated[Path | None, typer.Option(help="Write the whole table as CSV.")] = None,
+) -> None:
+    """Hide shared tokens, let each method make their rows, and say how near they come to the true ones."""
+    from vocab.transplant.forecasting import forecast as ask
+
+    with console.status("") as status:
+        table = ask(
+            _folder(source), target, text or None, method or None, seeds=range(seeds), share=share, vectors=vectors,
+            dictionary=dictionary,
+            progress=lambda done, total, facts: status.update(f"{facts['method']} ({done + 1} of {total})"),
+        )  # fmt: skip
+    if output is not None:
+        table.to_csv(output)
+    for measure in ("mrr", "first", "centred", "cosine"):
+        low, high = table.pop(f"{measure}_low"), table.pop(f"{measure}_high")
+        table[measure] = [f"{v:.3f} ({a:.3f} to {b:.3f})" for v, a, b in zip(table[measure], low, high, strict=True)]
+    console.print(table[["mrr", "first", "centred", "cosine", "seconds"]].to_string(), highlight=False, soft_wrap=True)
+    drawn = f"{table['hidden'].iloc[0]} hidden tokens a draw, {seeds} draws; 95 % intervals by bootstrap over tokens"
+    console.print(drawn, highlight=False, soft_wrap=True)
+
+
+def _folder(source: str) -> str:
+    """Bring a hub id into a folder, so that the body need not be loaded."""
+    if Path(source).exists():
+        return source
+    from adapt.config import Source as Where
+    from adapt.stages.source import find
+
+    return str(find(Where(model=source)))
+
+
+def _scored(score: bool, heldout: Path | None) -> object:
+    if heldout is not None and not score:
+        raise InputError("--heldout is text to score on", found="--no-score", expected="one of the two")
+    return score if heldout is None else heldout
+
+
+def _wrote(graft: Graft, output: Path) -> None:
+    graft.save(output)
+    console.print(graft.markdown, highlight=False, markup=False)
+    console.print(f"wrote {output}", highlight=False, soft_wrap=True)

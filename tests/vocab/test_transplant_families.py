@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.tiny_tokenizers import metaspace
+from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant import transplant
 from vocab.transplant.load import load_model
 
@@ -22,6 +25,9 @@ ORDER.insert(7, 1)
 
 ENCODER = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 DECODER = {**ENCODER, "num_key_value_heads": 2, "max_position_embeddings": 64}
+T5 = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+# T5 1.1 and mT5 come with two matrices in one file, while transformers 5 takes them for tied by their configuration.
+TWO_MATRICES = ("t5 1.1", "mt5")
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("BertForMaskedLM", ENCODER),
     "bert, untied": ("BertForMaskedLM", {**ENCODER, "tie_word_embeddings": False}),
@@ -30,19 +36,22 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "xlm-r": ("XLMRobertaForMaskedLM", {**ENCODER, "max_position_embeddings": 40}),
     "xlm-r, no head": ("XLMRobertaModel", {**ENCODER, "max_position_embeddings": 40}),
     "distilbert": ("DistilBertForMaskedLM", {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}),
+    "bert, padded": ("BertForMaskedLM", {**ENCODER, "vocab_size": 64}),
     "albert": ("AlbertForMaskedLM", {**ENCODER, "embedding_size": 8}),
     "modernbert": ("ModernBertForMaskedLM", {**ENCODER, "decoder_bias": True}),
+    "modernbert, no bias": ("ModernBertForMaskedLM", ENCODER),
     "deberta-v2": ("DebertaV2ForMaskedLM", {**ENCODER, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]}),
     "gpt-2": ("GPT2LMHeadModel", {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}),
     "llama, tied": ("LlamaForCausalLM", {**DECODER, "tie_word_embeddings": True}),
     "llama, untied": ("LlamaForCausalLM", {**DECODER, "tie_word_embeddings": False}),
     "qwen2, padded": ("Qwen2ForCausalLM", {**DECODER, "vocab_size": 64, "tie_word_embeddings": True}),
+    "qwen3, padded, untied": ("Qwen3ForCausalLM", {**DECODER, "vocab_size": 64, "tie_word_embeddings": False}),
     "gemma": ("GemmaForCausalLM", {**DECODER, "head_dim": 8}),
-    "t5": ("T5ForConditionalGeneration", {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}),
-    "t5, untied": (
-        "T5ForConditionalGeneration",
-        {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2, "tie_word_embeddings": False},
-    ),
+    "gemma2": ("Gemma2ForCausalLM", {**DECODER, "head_dim": 8, "query_pre_attn_scalar": 8}),
+    "gemma3": ("Gemma3ForCausalLM", {**DECODER, "head_dim": 8, "query_pre_attn_scalar": 8}),
+    "t5": ("T5ForConditionalGeneration", T5),
+    "t5 1.1": ("T5ForConditionalGeneration", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "mt5": ("MT5ForConditionalGeneration", T5),
     "bart": (
         "BartForConditionalGeneration",
         {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
@@ -58,7 +67,7 @@ def make(family: str, folder: Any) -> Any:
     name, settings = FAMILIES[family]
     chosen = getattr(transformers, name)
     ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-    if family.startswith(("t5", "bart")):
+    if family.startswith(("t5", "mt5", "bart")):
         ids["decoder_start_token_id"] = 2
     torch.manual_seed(1)
     model = chosen(chosen.config_class(**{"vocab_size": len(OLD), **ids, **settings})).eval()
@@ -70,6 +79,13 @@ def make(family: str, folder: Any) -> Any:
             model.final_logits_bias.normal_()
     model.save_pretrained(folder)
     metaspace(OLD).save_pretrained(folder)
+    if family in TWO_MATRICES:
+        weights = load_file(folder / "model.safetensors")
+        save_file(
+            {**weights, "lm_head.weight": torch.randn(len(OLD), 16)}, folder / "model.safetensors", {"format": "pt"}
+        )
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
     return load_model(folder)
 
 
@@ -135,10 +151,58 @@ def test_a_model_can_be_trained_after_the_graft(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_stays(dtype, tmp_path):
-    model = make("llama, untied", tmp_path / "full").to(dtype)
-    model.save_pretrained(tmp_path / "half")
+@pytest.mark.parametrize("family", ["bert", "xlm-r", "llama, untied", "qwen2, padded", "t5", "bart"])
+def test_half_precision_stays(family, dtype, tmp_path):
+    make(family, tmp_path / "full").to(dtype).save_pretrained(tmp_path / "half")
     metaspace(OLD).save_pretrained(tmp_path / "half")
+    model = load_model(tmp_path / "half")
+    assert model.dtype == dtype
     graft = transplant(tmp_path / "half", metaspace([OLD[i] for i in ORDER]))
-    assert graft.model.get_input_embeddings().weight.dtype == dtype
-    assert torch.equal(graft.model.get_output_embeddings().weight, model.get_output_embeddings().weight[ORDER])
+    loaded = load_model(graft.save(tmp_path / "made"))
+    new_id = {old: new for new, old in enumerate(ORDER)}
+    for made in (graft.model, loaded):
+        assert torch.equal(made.get_input_embeddings().weight, model.get_input_embeddings().weight[ORDER])
+        assert torch.equal(made.get_output_embeddings().weight, model.get_output_embeddings().weight[ORDER])
+        assert [p.dtype for p in made.parameters()] == [p.dtype for p in model.parameters()]
+        found = logits(made, [[new_id[i] for i in line] for line in TEXT], new_id[1])
+        assert torch.allclose(found, logits(model, TEXT, 1)[:, ORDER], atol=0.02, rtol=0.02)
+
+
+def test_generation_settings_and_chat_template_go_along(tmp_path):
+    model = make("llama, tied", tmp_path / "source")
+    settings = model.generation_config
+    settings.eos_token_id, settings.suppress_tokens, settings.top_k, settings.do_sample = [2, 4], [9], 7, True
+    settings.save_pretrained(tmp_path / "source")
+    old = metaspace(OLD)
+    old.chat_template = "{{ bos_token }}{% for m in messages %}<mask>{{ m.content }}</s>{% endfor %}"
+    old.save_pretrained(tmp_path / "source")
+    graft = transplant(tmp_path / "source", metaspace([OLD[i] for i in ORDER]), method="subwords")
+    folder = graft.save(tmp_path / "made")
+    loaded = load_model(folder)
+    new_id = {old: new for new, old in enumerate(ORDER)}
+    found = loaded.generation_config
+    assert (found.top_k, found.bos_token_id, found.pad_token_id) == (7, new_id[0], new_id[1])
+    assert sorted(found.eos_token_id) == sorted([new_id[2], new_id[4]])
+    assert found.suppress_tokens is None and any("suppress_tokens" in note for note in graft.report["notes"])
+    assert load_tokenizer(folder).chat_template == old.chat_template
+    fewer = metaspace([token for token in OLD if token != "<mask>"], SPECIALS[:4])
+    graft = transplant(tmp_path / "source", fewer, method="subwords")
+    assert graft.tokenizer.chat_template is None
+    assert any(
+        "chat template was left behind: the new tokenizer has no <mask>" in note for note in graft.report["notes"]
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_body_that_was_never_loaded_is_the_same(family, tmp_path):
+    make(family, tmp_path / "source")
+    target = metaspace([*SPECIALS, "▁ba", "▁bada", "ra", "▁kara", *"abcde"])
+    graft = transplant(tmp_path / "source", target, method="subwords")
+    assert graft._setting.carrier.whole == (family in TWO_MATRICES), "read as a skeleton wherever that can be"
+    copied = load_model(graft.save(tmp_path / "made" / "copied"))
+    whole = transplant(load_model(tmp_path / "source"), target, method="subwords")
+    loaded = load_model(whole.save(tmp_path / "made" / "whole"))
+    assert copied.state_dict().keys() == loaded.state_dict().keys()
+    assert all(torch.equal(value, copied.state_dict()[name]) for name, value in loaded.state_dict().items())
+    settings = [{**model.config.to_dict(), "_name_or_path": None} for model in (copied, loaded)]
+    assert settings[0] == settings[1]

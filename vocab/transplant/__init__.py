@@ -34,7 +34,7 @@ def transplant(
     options: Any = None,
     source_tokenizer: Any = None,
     trust_remote_code: bool = False,
-    score: bool = True,
+    score: Any = True,
     progress: Progress | None = None,
 ) -> Graft:
     """Give a model a new vocabulary.
@@ -56,8 +56,9 @@ def transplant(
         options: options by method name.
         source_tokenizer: where the source's tokenizer is, if not beside the model.
         trust_remote_code: run code that comes with the source model.
-        score: with texts and a language-modelling head, put into the report how well source, copy + random and graft
-            write the language before any training; loads the whole model, three times one after the other.
+        score: put into the report how well source, copy + random and graft write the language before any training, on
+            words of the texts, or of the held-out texts given here; False leaves it out. It loads the whole model,
+            three times one after the other.
         progress: called as (steps done, steps in all, {"step": what}).
 
     Returns:
@@ -69,7 +70,7 @@ def transplant(
     from vocab.transplant import chain
     from vocab.transplant.setting import Setting
 
-    clock = Clock(progress, 5 + score)
+    clock = Clock(progress, 5 + (score is not False))
     links = chain.parse(None if method == AUTO else method)
     settings = chain.options_of(links, options, default=method is None)
     clock("loading")
@@ -103,7 +104,7 @@ def __getattr__(name: str) -> Any:
 
 
 def finish(
-    setting: Setting, mixture: Mixture, links: tuple[str, ...], clock: Clock, *, evidence: str, score: bool,
+    setting: Setting, mixture: Mixture, links: tuple[str, ...], clock: Clock, *, evidence: str, score: Any,
     facts: dict[str, Any],
 ) -> Graft:  # fmt: skip
     """Put a mixture on the model that a setting holds, look at what came of it, and report.
@@ -114,7 +115,7 @@ def finish(
         links: the methods, for the report.
         clock: tells of the steps that are left: applying, scoring if asked for, reporting.
         evidence: what tokens were compared by.
-        score: whether models are scored before training; see `transplant`.
+        score: whether models are scored before training, and on what; see `transplant`.
         facts: what the report holds besides.
 
     Returns:
@@ -125,13 +126,16 @@ def finish(
     from vocab.transplant.graft import Graft
     from vocab.transplant.sentences import retrieval
     from vocab.transplant.start import before_training
+    from vocab.transplant.template import with_template
 
     measured = dict(facts)
-    if score:
+    if score is not False:
         clock("scoring")
-        measured["before_training"] = before_training(setting, mixture, " -> ".join(links))
+        heldout = None if score is True else score
+        measured["before_training"] = before_training(setting, mixture, " -> ".join(links), heldout=heldout)
         measured["retrieval"] = retrieval(setting, mixture)
     clock("applying")
+    setting.tokenizer = with_template(setting.tokenizer, setting.old_tokenizer, setting.notes)
     setting.notes += put_on(setting.carrier.model, mixture, setting.old, setting.new)
     clock("reporting")
     figures = report.facts(

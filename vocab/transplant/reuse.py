@@ -23,7 +23,7 @@ def apply_mixture(
     seed: int = 0,
     source_tokenizer: Any = None,
     trust_remote_code: bool = False,
-    score: bool = True,
+    score: Any = True,
     progress: Progress | None = None,
 ) -> Graft:
     """Give a model a new vocabulary by a mixture that was made before.
@@ -48,7 +48,7 @@ def apply_mixture(
     """
     from vocab.transplant.setting import Setting
 
-    clock = Clock(progress, 3 + score)
+    clock = Clock(progress, 3 + (score is not False))
     clock("loading")
     place = None if isinstance(mixture, Mixture) else Path(mixture)
     if target is None:

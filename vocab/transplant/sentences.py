@@ -81,7 +81,7 @@ def embed(model: Any, tokenizer: Any, lines: Sequence[str], pooling: str = "mean
 
 
 def accuracy(source: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Share of rows whose counterpart is the nearest by cosine, from source to target and back; a tie counts half.
+    """Share of rows whose counterpart is the nearest by cosine, from source to target and back; of n that tie, 1/n.
 
     Args:
         source: unit rows (pairs, dim).

@@ -96,8 +96,8 @@ def _skeleton(folder: Path) -> Carrier | None:
     import torch
     import transformers
 
+    files = shards.files_of(folder) if (folder / "config.json").is_file() else None
     try:
-        files = shards.files_of(folder) if (folder / "config.json").is_file() else None
         config = transformers.AutoConfig.from_pretrained(str(folder)) if files else None
     except (ValueError, OSError):  # load_model says it better
         return None

@@ -19,35 +19,40 @@ WORDS = 150
 FLOOR = "copy + random"
 
 
-def before_training(setting: Setting, mixture: Mixture, name: str, *, words: int = WORDS) -> dict[str, Any] | None:
+def before_training(
+    setting: Setting, mixture: Mixture, name: str, *, heldout: Any = None, words: int = WORDS
+) -> dict[str, Any] | None:
     """Score source, floor and graft on words of the texts.
 
     Args:
         setting: what the transplant started from.
         mixture: how the rows are made.
         name: what the report calls the graft.
+        heldout: text that the evidence was not made from; None: the setting's texts.
         words: how many words are drawn.
 
     Returns:
         What `vocab.score.side_by_side` returns, with `text` saying what was scored; only a `note` where the model
-        cannot be scored; None without texts.
+        cannot be scored; None without text.
     """
     from vocab.score import sample_lines, sample_words, side_by_side
+    from vocab.tokenizer.texts import Lines
 
-    if setting.texts is None:
+    texts = setting.texts if heldout is None else Lines(heldout)
+    if texts is None:
         return None
     model = setting.carrier.model
     head = model.get_output_embeddings()
     if head is None or model.config.is_encoder_decoder:
         what = "no language-modelling head" if head is None else "an encoder and a decoder"
         return {"note": f"{type(model).__name__} has {what}: nothing can be scored before training."}
-    lines = sample_lines(setting.texts, words, setting.seed)
+    lines = sample_lines(texts, words, setting.seed)
     chosen = sample_words(lines, words, setting.seed)
     try:
         found = side_by_side(_systems(setting, mixture, name), lines, chosen)
     except InputError as error:
         return {"note": f"Not scored before training: {error}"}
-    return {**found, "text": "the text that was given"}
+    return {**found, "text": "the text that rows were made with" if heldout is None else "held-out text"}
 
 
 def _systems(setting: Setting, mixture: Mixture, name: str) -> Iterator[tuple[str, Any, Any]]:
