@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -40,6 +40,8 @@ def choose(
     held_words: int,
     gain: float,
     told: Callable[[dict[str, Any]], None],
+    *,
+    sizes: Sequence[int] = _SIZES,
 ) -> tuple[int, list[Point]]:
     """Learn vocabularies of 1,000, 2,000, 4,000 ... pieces until doubling gains too little in both measures.
 
@@ -50,6 +52,7 @@ def choose(
         held_words: how many words that text has.
         gain: share of pieces a word, or of bits a character, that a doubling must save.
         told: called with the facts of each size.
+        sizes: what is tried, the smallest first.
 
     Returns:
         The size, and the curve: all sizes that were tried. Where the text cannot give the next size, the largest that
@@ -65,7 +68,7 @@ def choose(
             expected=f"{_ENOUGH} of them, or a vocab_size",
         )
     curve: list[Point] = []
-    for size in _SIZES:
+    for size in sizes:
         last = False
         try:
             model = chosen.learn(replace(task, vocab_size=size))
@@ -81,7 +84,7 @@ def choose(
         if last or (len(curve) > 1 and _gain(*curve[-2:]) < gain):
             break
     if not curve:
-        raise InputError("specials and letters alone are more than the largest size tried", found=_SIZES[-1])
+        raise InputError("specials and letters alone are more than the largest size tried", found=sizes[-1])
     enough = next((a.size for a, b in pairwise(curve) if _gain(a, b) < gain), curve[-1].size)
     return enough, curve
 

@@ -54,17 +54,18 @@ def merged(task: Task, *, alphabet: tuple[str, ...] = ()) -> dict[str, Any]:
     most = max(counts.values(), default=0)
     counts.update(dict.fromkeys(task.given, most))
     kept = len(alphabet) or len({letter for part in counts for letter in part})
+    least = len(task.reserved) + kept
+    if task.vocab_size < least:
+        raise TooFewPieces(task, least)
     trainer = trainers.BpeTrainer(
-        vocab_size=task.vocab_size,
+        # The trainer makes room for all pieces beforehand; each merge takes at least one letter away.
+        vocab_size=min(task.vocab_size, least + sum(map(len, counts))),
         min_frequency=task.min_frequency,
         special_tokens=list(task.reserved),
         initial_alphabet=list(alphabet),
         max_token_length=max([task.max_piece_length, *map(len, task.given)]),
         show_progress=False,
     )
-    least = len(task.reserved) + kept
-    if task.vocab_size < least:
-        raise TooFewPieces(task, least)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.train_from_iterator(_repeated(counts), trainer)

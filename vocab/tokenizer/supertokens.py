@@ -33,17 +33,24 @@ def learn(task: Task) -> dict[str, Any]:
     for stretch, count in task.counts.items():
         for word in _WORD.findall(stretch):
             words[word] += count
-    first = replace(task, counts=words, vocab_size=int(_WORDS * task.vocab_size))
+    first = replace(task, counts=words)
     try:
-        model = merged(first)
-    except TooManyPieces as error:
-        model = merged(replace(first, vocab_size=error.most))
+        return _in_two_stages(task, replace(first, vocab_size=int(_WORDS * task.vocab_size)))
     except TooFewPieces as error:
         if error.least > task.vocab_size:
             raise TooFewPieces(task, error.least) from None
-        model = merged(replace(first, vocab_size=error.least))
-    wanted = task.vocab_size - len(model["vocab"])
-    return with_unknown(continued(model, task, wanted, longest=_LONGEST), task)
+        return _in_two_stages(task, replace(first, vocab_size=error.least))
+    except TooManyPieces:  # more pieces within words leave more to join across them
+        try:
+            merged(first)
+        except TooManyPieces as error:
+            first = replace(first, vocab_size=error.most)
+        return _in_two_stages(task, first)
+
+
+def _in_two_stages(task: Task, first: Task) -> dict[str, Any]:
+    model = merged(first)
+    return with_unknown(continued(model, task, task.vocab_size - len(model["vocab"]), longest=_LONGEST), task)
 
 
 SPEC = Algorithm(

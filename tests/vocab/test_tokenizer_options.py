@@ -1,0 +1,210 @@
+"""Each option does what it says, in every family, after saving and loading; what does not go together is refused."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from lexigraft import InputError
+from tests.vocab.invented_text import SIZES, TEXT, bert, gpt2, xlmr
+from vocab.tokenizer import train_tokenizer
+from vocab.tokenizer.algorithm import ALGORITHMS
+from vocab.tokenizer.counting import normal_form
+from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.sampling import dropout, rate_of
+from vocab.tokenizer.shell import pre_tokeniser_state
+
+FAMILIES = {"metaspace": "unigram", "byte-level": "byte-bpe", "wordpiece": "wordpiece"}
+MARKS = {"metaspace": "▁", "byte-level": "Ġ", "wordpiece": ""}
+
+
+def learnt(algorithm: str, text: list[str] = TEXT, **options):
+    size = SIZES.get(algorithm, 200) + options.pop("more", 0)
+    return train_tokenizer(text, algorithm=algorithm, vocab_size=size, **options)
+
+
+def pieces(tokenizer, text: str) -> list[str]:
+    return tokenizer.convert_ids_to_tokens(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def cut(tokenizer, text: str) -> list[str]:
+    backend = tokenizer.backend_tokenizer
+    return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_signs_that_belong_to_words(family: str):
+    tokenizer = learnt(FAMILIES[family], joiners="'", openers="'", closers="'")
+    mark = MARKS[family]
+    found = "|".join(cut(tokenizer, "'yan n' umu ba-ta n'umu 'a' !'x"))
+    assert found == "|".join(f"{mark}{word}" for word in ("'yan", "n'", "umu", "ba|-|ta", "n'umu", "'a'", "!'|x"))
+    bare = learnt(FAMILIES[family], joiners="", openers="")
+    assert cut(bare, "'yan n'umu") == [f"{mark}'", "yan", f"{mark}n", "'", "umu"]
+
+
+@pytest.mark.parametrize("algorithm", [spec.name for spec in ALGORITHMS if spec.sized])
+@pytest.mark.parametrize("source", [None, gpt2], ids=["none", "gpt2"])
+def test_digits_are_split(algorithm: str, source):
+    text = [*TEXT, "2023 1234567890"]
+    like = source() if source else None
+    tokenizer = learnt(algorithm, text * 3, split_digits=True, like=like, character_coverage=1.0)
+    assert not [p for p in tokenizer.get_vocab() if sum(c.isdigit() for c in p) > 1 and not p.startswith("<")]
+    digits = [p for p in pieces(tokenizer, "ruwa 2023") if p[-1].isdigit()]
+    assert [p[-1] for p in digits] == list("2023")
+    together = learnt(algorithm, text * 3, character_coverage=1.0, words=["2023"])
+    assert len([p for p in pieces(together, "2023") if p[-1].isdigit()]) == 1
+
+
+@pytest.mark.parametrize("algorithm", [a for a in ALGORITHMS.names if ALGORITHMS[a].family != "wordpiece"])
+def test_spaces_that_carry_meaning(algorithm: str):
+    tokenizer = learnt(algorithm, spaces_as_tokens=True, character_coverage=1.0)
+    for text in (" gida  ruwa ", "gida", "   ", "gidaruwa\tsarki"):
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text.replace("\t", " ")
+    space = "Ġ" if ALGORITHMS[algorithm].family == "byte-level" else "▁"
+    assert pieces(tokenizer, "  gida").count(space) == 2
+    assert [piece for piece in tokenizer.get_vocab() if space in piece] == [space]
+
+
+def test_spaces_that_cannot_be_kept():
+    with pytest.raises(InputError, match="found WordPiece, which drops spaces"):
+        learnt("wordpiece", spaces_as_tokens=True)
+    with pytest.raises(InputError, match="found the pre-tokeniser of the source"):
+        learnt("byte-bpe", like=gpt2(), spaces_as_tokens=True)
+
+
+TWEETS = ["@UserX duba https://x.y/z?q=1 😂😂👍🏽 ❤️ @me a@b.c #tag 👨‍👩‍👧 🇳🇬🇬🇭 www.abc.ng"] * 5
+
+
+@pytest.mark.parametrize("algorithm", FAMILIES.values())
+def test_tweets_are_brought_to_one_form(algorithm: str, tmp_path: Path):
+    trained = learnt(algorithm, TEXT + TWEETS * 20, tweets=True, character_coverage=1.0, more=60)
+    trained.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    found = tokenizer.decode(tokenizer(TWEETS[0], add_special_tokens=False)["input_ids"])
+    wanted = "@user duba http 😂😂👍 ❤ @user a@b.c #tag 👨‍👩‍👧 🇳🇬🇬🇭 http"
+    assert found.replace(" ", "") == wanted.replace(" ", "")
+    assert tokenizer(found)["input_ids"] == tokenizer(TWEETS[0])["input_ids"]  # once done, done
+    assert any(piece.endswith("@user") for piece in tokenizer.get_vocab())
+    parts = cut(trained, "😂😂👍🏽 🇳🇬🇬🇭 @a")
+    assert len(parts) == 6  # each emoji and each flag alone, the user in one part
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=20))
+def test_the_form_of_tweets_is_stable(text: str):
+    normalise = _tweets().backend_tokenizer.normalizer.normalize_str
+    once = normalise(text)
+    assert normalise(once) == once
+
+
+def _tweets(known: list = []):  # noqa: B006 - trained once, for all examples
+    if not known:
+        known.append(learnt("unigram", tweets=True))
+    return known[0]
+
+
+@pytest.mark.parametrize("source", [None, bert, xlmr, gpt2], ids=["none", "bert", "xlmr", "gpt2"])
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_normal_forms(source, form: str):
+    like = source() if source else None
+    tokenizer = learnt("unigram", like=like, normal_form=form, lowercase=False, strip_accents=False)
+    normalise = tokenizer.backend_tokenizer.normalizer.normalize_str
+    for text in ("Ọ̀rọ̀", "ﬁ", "é", "e\u0301"):
+        assert normalise(text) == unicodedata.normalize(form, text)
+
+
+def test_the_normal_form_that_keeps_letters_whole():
+    whole = {"ọmọ": 5, "àwọn": 5}  # every marked letter is one character in NFC
+    assert normal_form(whole) == ("NFC", 1.0)
+    # ọ̀ stays two characters in NFC, three times a word; à is one
+    assert normal_form({"ọ̀rọ̀ẹ̀": 3, "à": 3}) == ("NFD", 0.25)
+    assert normal_form({"ruwa": 9}) == ("NFC", None)
+    assert normal_form({"ب\u064e": 3}) == ("NFC", None)  # written alike in both
+    facts = learnt("unigram", [*TEXT, "ọ̀rọ̀ ọ̀rọ̀"], normal_form="auto").facts
+    assert facts["normal_form"] == "NFD" and facts["composed"] == 0.0
+
+
+ASKED = {"words": ["makarantarmu", "Zuciya"], "morphemes": ["ba-", "-nsa", "rmu"]}
+
+
+@pytest.mark.parametrize("algorithm", [spec.name for spec in ALGORITHMS if spec.sized])
+def test_words_and_morphemes_of_the_user(algorithm: str):
+    tokenizer = learnt(algorithm, **ASKED, more=20)
+    assert len(tokenizer) == SIZES.get(algorithm, 200) + 20
+    family = ALGORITHMS[algorithm].family
+    mark, inside = MARKS[family], "##" if family == "wordpiece" else ""
+    wanted = {f"{mark}{word}" for word in ("makarantarmu", "Zuciya", "ba")} | {f"{inside}nsa", f"{inside}rmu"}
+    assert wanted <= tokenizer.get_vocab().keys()
+    assert pieces(tokenizer, "Zuciya makarantarmu") == [f"{mark}Zuciya", f"{mark}makarantarmu"]
+    again = learnt(algorithm, TEXT[::-1], **ASKED, more=20)
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+
+
+def test_words_that_cannot_be_pieces():
+    for words in (["ruwa,gida"], ["ruwa gida"], [" "]):
+        with pytest.raises(InputError, match="cannot be a piece; found cut into"):
+            learnt("unigram", words=words)
+    with pytest.raises(InputError, match="find room; found vocab_size 46; without"):
+        train_tokenizer(TEXT, algorithm="bpe", vocab_size=46, words=["makarantarmu", "littafinsa", "yarinyarta"])
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "byte-bpe", "sentencepiece-bpe", "supertokens"])
+def test_dropout_is_on_in_training_and_off_in_evaluation(algorithm: str, tmp_path: Path):
+    trained = learnt(algorithm, dropout=0.5)
+    plain = learnt(algorithm)
+    trained.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert rate_of(tokenizer) == rate_of(trained) == 0.5 and rate_of(plain) == 0.0
+    assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["dropout"] is None
+    text = " ".join(TEXT[:5])
+    settled = plain(text)["input_ids"]
+    assert tokenizer(text)["input_ids"] == settled
+    with dropout(tokenizer):
+        drawn = [tuple(tokenizer(text)["input_ids"]) for _ in range(4)]
+        assert len(set(drawn)) > 1 and all(len(ids) > len(settled) for ids in drawn)
+        assert tokenizer.decode(drawn[0], skip_special_tokens=True) == text
+    assert tokenizer(text)["input_ids"] == settled
+    with dropout(plain):
+        assert plain(text)["input_ids"] == settled
+
+
+def test_dropout_needs_merges():
+    with pytest.raises(InputError, match="no merges to leave out; found Unigram"):
+        learnt("unigram", dropout=0.1)
+
+
+def test_coverage_and_frequency():
+    text = [*TEXT, "ž"]
+    assert "ž" in learnt("bpe", text, character_coverage=1.0).get_vocab()
+    assert "ž" not in learnt("bpe", text, character_coverage=0.999).get_vocab()
+    rare = [*TEXT, "zuciya zuciya"]
+    with pytest.raises(InputError, match="or a lower min_frequency than 9") as error:
+        train_tokenizer(rare, algorithm="bpe", vocab_size=9000, min_frequency=9)
+    most = int(str(error.value).split("at most ")[1].split(",")[0])
+    assert "▁zuciya" not in train_tokenizer(rare, algorithm="bpe", vocab_size=most, min_frequency=9).get_vocab()
+
+
+def test_options_that_are_not_known():
+    for options, message in (
+        ({"lower_case": True}, "unknown key 'lower_case', did you mean 'lowercase'"),
+        ({"vocab_size": "many"}, "`vocab_size`: found 'many', expected how many pieces, or auto"),
+        ({"vocab_size": 0}, "`vocab_size`: found 0"),
+        ({"character_coverage": 1.5}, "`character_coverage`: Input should be less than or equal to 1"),
+        ({"normal_form": "NFX"}, "`normal_form`: Input should be 'auto'"),
+        ({"algorithm": "unigramm"}, "did you mean 'unigram'"),
+        ({"algorithm": "wordpiece", "byte_fallback": True, "vocab_size": 200}, "byte_fallback"),
+        ({"vocab_size": 10**12, "algorithm": "bpe"}, "at most"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train_tokenizer(TEXT, **options)
+
+
+def test_every_option_is_described():
+    assert [name for name, field in BuildOptions.model_fields.items() if not field.description] == []
+    assert pre_tokeniser_state("metaspace") == pre_tokeniser_state("metaspace", BuildOptions(punctuation="words"))
