@@ -15,24 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import peer_python
+from peers import PEERS, python_of
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 DATA = Path(__file__).parents[1] / "tests" / "vocab" / "data"
-# Name -> packages for pip, a module that shows that they work, and what the file says it was made with.
-PEERS = {
-    "deepfocus": (
-        ("deepfocus==1.0.1", "entmax", "fastdist", "print-on-steroids", "numba", "llvmlite"),
-        "deepfocus",
-        "deepfocus 1.0.1",
-    ),
-    "wechsel": (
-        ("wechsel==0.0.4", "gensim==4.4.0", "nltk", "smart-open", "wrapt", "regex"),
-        "wechsel",
-        "wechsel 0.0.4",
-    ),
-    "omp": (("mergekit==0.1.5",), "torch", "mergekit 0.1.5"),
-}
 
 
 def tokenizer(pieces: list[str]) -> Any:
@@ -158,8 +144,7 @@ def main() -> None:
     """Make the environments and run each peer in its own; inside one, write its rows."""
     if sys.argv[1:2] != ["--inside"]:
         for name in sys.argv[1:] or PEERS:
-            packages, module, _ = PEERS[name]
-            python = peer_python(name, packages, module)
+            python = python_of(name)
             if python is not None:
                 subprocess.run([python, __file__, "--inside", name], check=True)
                 print(f"wrote {DATA / name}.safetensors", flush=True)

@@ -10,6 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CACHE = Path.home() / ".cache" / "lexigraft"
+# Name -> packages for pip, a module that shows that they work, and what files say they were made with.
+PEERS = {
+    "deepfocus": (
+        ("deepfocus==1.0.1", "entmax", "fastdist", "print-on-steroids", "numba", "llvmlite"),
+        "deepfocus",
+        "deepfocus 1.0.1",
+    ),
+    "wechsel": (
+        ("wechsel==0.0.4", "gensim==4.4.0", "nltk", "smart-open", "wrapt", "regex"),
+        "wechsel",
+        "wechsel 0.0.4",
+    ),
+    "omp": (("mergekit==0.1.5",), "torch", "mergekit 0.1.5"),
+}
+
+
+def python_of(name: str) -> Path | None:
+    """Give the Python of a known peer's environment; None where pip cannot install it, which is printed."""
+    packages, module, _ = PEERS[name]
+    return peer_python(name, packages, module)
 
 
 def peer_python(name: str, packages: Sequence[str], module: str, cache: Path = CACHE) -> Path | None:

@@ -1,0 +1,179 @@
+"""Measure every transplant method on real text before any training, and write the page about them.
+
+    python benchmarks/methods.py --source DIR --data DIR [--languages hau yor kin swa] [--figures docs/transplant.json]
+                                 [--page docs/transplant.md]
+
+SOURCE is a masked model with a head (benchmarks/forecast.py warms one up). For each language a Unigram tokenizer is
+learnt and every method that has what it needs makes rows for it; held-out words are scored as the model then stands
+(pseudo-bits per character), and hidden overlapping tokens are forecast. What is in the file of figures is not measured
+again. DATA/<language>/raw/{train,heldout}.txt, parallel/train.{en,<language>}.txt, dict.en-<language>.tsv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import forecast as study
+
+UNTOUCHED, DEFAULT = "the source, untouched", "the default chain"
+
+
+def given(arguments: argparse.Namespace, language: str, target: Any) -> dict[str, Any]:
+    """Put together what methods may need, from the data of a language."""
+    import vocab
+    from vocab.tokenizer.load import load_tokenizer
+
+    folder = arguments.data / language
+    english = folder / "parallel" / "train.en.txt"
+    text = folder / "raw" / "train.txt"
+    return {
+        "texts": [text],
+        "dictionary": folder / f"dict.en-{language}.tsv",
+        "parallel": (english, folder / "parallel" / f"train.{language}.txt"),
+        "source_vectors": vocab.token_vectors(load_tokenizer(arguments.source), [english], "fasttext"),
+        # No small model of these languages lies at hand: vectors of co-occurrence counts stand in for its rows.
+        "helper": vocab.token_vectors(target, [text], "counts").dense,
+    }
+
+
+def arguments_of(name: str, all_given: dict[str, Any]) -> dict[str, Any]:
+    """Choose what a method is given: no more than it needs."""
+    from vocab.transplant.method import METHODS
+
+    if name == DEFAULT:
+        return {"texts": all_given["texts"]}
+    method = METHODS[name]
+    wanted = {key: all_given[key] for key in method.needs & all_given.keys()}
+    if "source_vectors" in method.needs:
+        wanted |= {"vectors": "fasttext", "dictionary": all_given["dictionary"]}
+    return {"texts": all_given["texts"], "method": name, **wanted}
+
+
+def measure(arguments: argparse.Namespace, figures: dict[str, Any]) -> None:
+    """Fill in what the file of figures does not have yet."""
+    from transformers import AutoModelForMaskedLM
+
+    import vocab
+    from vocab.tokenizer.load import load_tokenizer
+    from vocab.transplant.method import METHODS
+
+    for language in arguments.languages:
+        heldout = arguments.data / language / "raw" / "heldout.txt"
+        known = figures.setdefault(language, {})
+        missing = [name for name in [UNTOUCHED, DEFAULT, *METHODS.names] if name not in known]
+        if not missing:
+            continue
+        folder = study.tokenizer_of(arguments, language, arguments.data / language / "raw" / "train.txt")
+        target = load_tokenizer(folder)
+        everything = given(arguments, language, target)
+        for name in missing:
+            if name == UNTOUCHED:
+                model = AutoModelForMaskedLM.from_pretrained(arguments.source)
+                bits = study.bits(model, load_tokenizer(arguments.source), heldout, arguments.words)
+                known[name] = {"bits": round(bits, 3)}
+            else:
+                wanted = arguments_of(name, everything)
+                start = time.process_time()
+                graft = vocab.transplant(arguments.source, folder, score=False, **wanted)
+                seconds = time.process_time() - start
+                bits = study.bits(graft.model, graft.tokenizer, heldout, arguments.words)
+                known[name] = {"bits": round(bits, 3), "seconds": round(seconds, 1), "rows": graft.report["rows"]}
+                texts = wanted.pop("texts")
+                chain = wanted.pop("method", None)
+                if name not in ("copy",):
+                    table = vocab.transplant.forecast(
+                        arguments.source, folder, texts, {name: {"method": chain}}, most=1000, **wanted
+                    )
+                    known[name] |= {"mrr": round(float(table["mrr"].iloc[0]), 3)}
+            print(language, name, known[name], flush=True)
+            arguments.figures.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def row(known: dict[str, Any], languages: list[str], name: str, key: str) -> str:
+    """Write one line of the table of figures."""
+    cells = [known.get(language, {}).get(name, {}).get(key) for language in languages]
+    return f"| {name} | " + " | ".join("–" if cell is None else f"{cell:.3f}" for cell in cells) + " |"
+
+
+def page(figures: dict[str, Any], languages: list[str]) -> str:
+    """Write the page: what each method is, and the figures."""
+    from vocab.transplant.method import METHODS
+
+    head = "| | " + " | ".join(languages) + " |\n| --- | " + " | ".join("---:" for _ in languages) + " |"
+    names = [UNTOUCHED, DEFAULT, *METHODS.names]
+    bits = "\n".join(row(figures, languages, name, "bits") for name in names)
+    mrr = "\n".join(row(figures, languages, name, "mrr") for name in names[1:])
+    parts = [INTRODUCTION.format(head=head, bits=bits, mrr=mrr)]
+    for name in METHODS.names:
+        method = METHODS[name]
+        needs = ", ".join(f"`{need}`" for need in sorted(method.needs)) or "nothing but the two vocabularies"
+        seconds = [found[name]["seconds"] for found in figures.values() if "seconds" in found.get(name, {})]
+        cost = f"{min(seconds):.0f} to {max(seconds):.0f} s" if seconds else "not measured"
+        back = " → ".join(method.fallback) or "–"
+        parts.append(
+            f"## {name}\n\n{method.summary}\n\n"
+            f"- **Formula**: {method.formula}\n- **Paper**: {method.paper}\n- **Needs**: {needs}\n"
+            f"- **Rows without evidence**: {back}\n"
+            f"- **Cost**: {cost} (8,000 tokens, processor time, evidence and loading included)\n"
+            f"- **When**: {method.when}\n- **When not**: {method.when_not}\n"
+        )
+    return "\n".join(parts)
+
+
+INTRODUCTION = """# Vocabulary transplants: the methods, and what each was worth before training
+
+Written by `benchmarks/methods.py` from the methods' own descriptions and `docs/transplant.json`.
+`E_s`, `E_t` are the old and the new embedding rows, `O` the tokens that both vocabularies have, `cos` a cosine between
+vectors of tokens.
+
+Source: multilingual-e5-small (XLM-R's 250,002 pieces) with a language-modelling head that was warmed up with body and
+vocabulary fixed; target: an 8,000-piece Unigram tokenizer of each language; nothing was trained afterwards. `copy` is
+*copy + random*. For `ofa`, `tokenadapt` and `wechsel` the vectors are fastText of the text and of the English side of
+parallel text, turned together by a dictionary; for `clp` and `omp` vectors of co-occurrence counts stand in for the
+rows of a small model, which none of the languages has at hand. A dash: not measured.
+
+Pseudo-bits per character of held-out words, lower is better (`vocab.score`); the untouched source writes the same words
+with its own vocabulary:
+
+{head}
+{bits}
+
+Forecast on hidden shared tokens: mean reciprocal rank of the true row among all hidden ones, higher is better:
+
+{head}
+{mrr}
+
+What these figures are worth as a forecast of the order *after* training: see [forecast.md](forecast.md).
+"""
+
+
+def main() -> None:
+    """Measure what is missing and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--source", type=Path, help="folder of a masked model with a head; without it nothing is measured"
+    )
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--languages", nargs="+", default=["hau", "yor", "kin", "swa"])
+    parser.add_argument("--out", type=Path, default=Path("forecast-study"), help="where tokenizers are kept")
+    parser.add_argument("--figures", type=Path, default=Path("docs/transplant.json"))
+    parser.add_argument("--page", type=Path, default=Path("docs/transplant.md"))
+    parser.add_argument("--size", type=int, default=8000)
+    parser.add_argument("--words", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    figures = json.loads(arguments.figures.read_text(encoding="utf-8")) if arguments.figures.is_file() else {}
+    if arguments.source is not None:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+        measure(arguments, figures)
+    arguments.page.write_text(page(figures, arguments.languages), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
