@@ -1,0 +1,146 @@
+"""Words cut worst, fixed and broken words, marks, slices, tables and pictures: worked out by hand on a few lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from lexigraft import InputError
+from tests.vocab.test_compare import metaspace
+from vocab.compare import compare, measure
+from vocab.compare.marks import read_marks, write_marks
+from vocab.compare.pictures import draw
+from vocab.compare.slices import code_switched, compare_slices, spellings, without_diacritics
+from vocab.compare.table import figure, records, render
+from vocab.compare.words import clinic, fixed_and_broken
+
+LINES = ["gidaje, gida (gidaje) ma ma", "ma gidan 12 12 12 12"]
+OLD = metaspace(["▁gida", "je", ",", "▁", "m", "a", "n", "1", "2", "(", ")"])
+# Old: gidaje = ▁gida je (twice), ma = ▁ m a (three times), gidan = ▁gida n, 12 = ▁ 1 2 (four times).
+NEW = metaspace(["▁gidaje", "▁ma", "▁", "g", "i", "d", "a", "n", "1", "2", "(", ")", ",", "je"])
+# New: gidaje and ma whole; gida = ▁ g i d a (once), gidan = ▁ g i d a n.
+
+
+@pytest.fixture
+def both():
+    return measure({"old": OLD, "new": NEW}, LINES)
+
+
+def test_clinic(both):
+    """Most pieces beyond the first over the text; numbers and whole words are no cases."""
+    cases = clinic(both["old"])
+    assert [(case.word, case.frequency, case.pieces) for case in cases] == [
+        ("ma", 3, ("▁", "m", "a")),
+        ("gidaje", 2, ("▁gida", "je")),
+        ("gidan", 1, ("▁gida", "n")),
+    ]
+    assert cases[1].context == LINES[0] and cases[2].context == LINES[1]
+    assert [case.word for case in clinic(both["old"], 1, skip=["ma"])] == ["gidaje"]
+    far = measure({"x": OLD}, [f"{'gida ' * 30}gidan {'gida ' * 30}"])["x"]
+    assert clinic(far)[0].context.startswith("…") and "gidan" in clinic(far)[0].context
+
+
+def test_contexts_of_words_with_marks():
+    """A word that ends in a combining accent is found with the punctuation around it."""
+    found = clinic(measure({"x": OLD}, ["“ma\u0323\u0300”, gida"])["x"])
+    assert (found[0].word, found[0].context) == ("ma\u0323\u0300", "“ma\u0323\u0300”, gida")
+
+
+def test_fixed_and_broken(both):
+    found = fixed_and_broken(both["old"], both["new"])
+    assert [(c.word, c.before, c.after, c.saved) for c in found.fixed] == [
+        ("ma", ("▁", "m", "a"), ("▁ma",), 6),
+        ("gidaje", ("▁gida", "je"), ("▁gidaje",), 2),
+    ]
+    assert [(c.word, c.saved) for c in found.broken] == [("gida", -4), ("gidan", -4)]
+    assert found.counts == {"fixed": (2, 5), "broken": (2, 2), "same": (1, 4)}
+    assert (found.saved, found.lost) == (8, 8)
+    assert list(found.frame["kind"]) == ["fixed", "fixed", "broken", "broken"]
+    assert fixed_and_broken(both["old"], both["new"], 1).frame.shape[0] == 2
+    with pytest.raises(InputError, match="measured on two texts"):
+        fixed_and_broken(both["old"], measure({"new": NEW}, LINES)["new"])
+
+
+def test_marks(both, tmp_path: Path):
+    file = tmp_path / "marks.tsv"
+    write_marks(file, clinic(both["old"]))
+    assert read_marks(file).seen == ["ma", "gidaje", "gidan"] and read_marks(file).words == []
+    filled = file.read_text().replace("ma\t\t", "ma\t=\t", 1).replace("gidaje\t\t", "gidaje\tgida|je\t")
+    file.write_text(filled)
+    marks = read_marks(file)
+    assert marks.words == ["ma"] and marks.cuts == {"gidaje": ["gida", "je"]} and marks.morphemes == ["gida-", "je"]
+    assert compare({"x": OLD}, LINES, morphemes=marks.cuts).loc["x", "morpheme_recall"] == 1
+    with pytest.raises(InputError, match="may hold marks"):
+        write_marks(file, [])
+    file.write_text(filled.replace("gida|je", "gida|ji"))
+    with pytest.raises(InputError, match=r"marks.tsv:4: this mark says nothing of 'gidaje'; found gida\|ji"):
+        read_marks(file)
+    with pytest.raises(InputError, match="no such file"):
+        read_marks(tmp_path / "nothing.tsv")
+
+
+def test_spellings():
+    assert without_diacritics("Ẹ̀kọ́ ƙasa ɗan Ŋ") == "Eko kasa dan N"
+    parts = spellings(["ẹ̀kọ́ ma", "gida ma", "ƙasa"])
+    assert {name: list(lines) for name, lines in parts.items()} == {
+        "with diacritics": ["ẹ̀kọ́ ma", "ƙasa"],
+        "without diacritics": ["eko ma", "kasa"],
+    }
+    assert list(parts["without diacritics"]) == ["eko ma", "kasa"]  # again
+
+
+def test_code_switched():
+    """`house` is five times as frequent in English, `a` is in both texts; one English word of four is a fifth."""
+    own = ["gida ma a gida", "house ma gida a", "ma ma a ma ma ma house"]
+    parts = code_switched(own, ["the house is a house", *["house house house a"] * 20], times=2)
+    assert parts == {"code-switched": [own[1]], "one language": [own[0], own[2]]}
+
+
+def test_slices():
+    table = compare_slices({"x": OLD, "y": NEW}, {"news": LINES[:1], "none": [], "tweets": LINES[1:]})
+    assert list(table.index) == [("news", "x"), ("news", "y"), ("tweets", "x"), ("tweets", "y")]
+    assert table.loc[("news", "x"), "fertility"] == compare({"x": OLD}, LINES[:1]).loc["x", "fertility"]
+    assert table.attrs["empty"] == ["none"] and table.attrs["slices"]["news"]["text"]["lines"] == 1
+    with pytest.raises(InputError, match="no slice has a line"):
+        compare_slices({"x": OLD}, {"none": []})
+
+
+def test_tables():
+    table = compare({"old|1": OLD, "new_2": NEW}, LINES)
+    markdown = render(table, "markdown").splitlines()
+    assert markdown[0] == r"| metric | old\|1 | new_2 | unit |" and markdown[1] == "| --- | ---: | ---: | --- |"
+    row = next(line for line in markdown if line.startswith("| fertility"))
+    assert row.startswith("| fertility ↓ | **3.000** [") and " | 3.273 [" in row and row.endswith("tokens per word |")
+    assert len(markdown) == 2 + table.shape[1]
+    latex = render(table, "latex", intervals=False)
+    assert r"new\_2" in latex and r"fertility $\downarrow$ & " in latex and latex.count(r"\\") == 1 + table.shape[1]
+    assert r"\textbf{" in latex
+    rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
+    assert len(rows) == table.size == len(records(table))
+    one = next(r for r in rows if (r["metric"], r["tokenizer"]) == ("fertility", "new_2"))
+    assert float(one["difference"]) == pytest.approx(table.loc["new_2", "fertility"] - table.loc["old|1", "fertility"])
+    assert render(table).splitlines()[0].split() == ["metric", "old|1", "new_2", "unit"]
+    with pytest.raises(InputError, match="no table is written so"):
+        render(table, "html")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1234.5, "1,234"), (2.72727, "2.727"), (0.012346, "0.01235"), (0, "0"), (float("nan"), "–"), (99.999, "100.00")],
+)
+def test_figures(value, text):
+    assert figure(value) == text
+
+
+def test_pictures(tmp_path: Path):
+    pairs = {"one": (["ma"], ["ma"]), "two": (["gida gida"], ["gida"])}
+    measured = measure({"old": OLD, "new": NEW}, LINES * 20, parallel=pairs)
+    made = draw(measured, tmp_path / "a", form="svg", title="Hausa")
+    assert set(made) == {"fertility_by_size", "lengths", "parity", "ranks", "split_by_frequency"}
+    again = draw(measured, tmp_path / "b", form="svg", title="Hausa")
+    assert all(made[name].read_bytes() == again[name].read_bytes() for name in made)
+    pictures = draw(measure({"old": OLD}, LINES), tmp_path / "c")
+    assert "parity" not in pictures and all(file.read_bytes()[1:4] == b"PNG" for file in pictures.values())

@@ -1,0 +1,108 @@
+"""Write a comparison as text, Markdown, LaTeX or CSV."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from lexigraft import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Form = Literal["text", "markdown", "csv", "latex"]
+FORMS = ("text", "markdown", "csv", "latex")
+_ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+_TEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "▁": r"\_", "~": r"\textasciitilde{}"})
+
+
+def render(table: pd.DataFrame, form: Form = "text", *, intervals: bool = True) -> str:
+    """Write a table of `vocab.compare`.
+
+    Args:
+        table: what `vocab.compare` returned.
+        form: `text`, `markdown` or `latex`: one row a metric, the best of each in bold where the form has bold (where
+            intervals do not tell them apart, so do the differences: see `records`); `csv`: one row a metric and
+            tokenizer, with intervals and paired differences.
+        intervals: with 95 % intervals.
+
+    Returns:
+        The text, ending in a line end.
+    """
+    if form not in FORMS:
+        raise InputError("no table is written so", found=repr(form), expected=", ".join(FORMS))
+    if form == "csv":
+        import pandas as pd
+
+        return str(pd.DataFrame(records(table)).to_csv(index=False, lineterminator="\n"))
+    rows = [_row(table, metric, intervals, form) for metric in table.columns]
+    head = ["metric", *map(str, table.index), "unit"]
+    if form == "latex":
+        return _latex(head, rows)
+    if form == "markdown":
+        head = [cell.replace("|", r"\|") for cell in head]
+        rule = ["---", *["---:"] * len(table), "---"]
+        return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *rows))
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n"
+        for line in (head, *rows)
+    )
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """List every value with its interval, and its paired difference to the base tokenizer."""
+    rows = []
+    for metric in table.columns:
+        for name in table.index:
+            low, high = table.attrs["intervals"][metric].get(name, (math.nan, math.nan))
+            difference = table.attrs["differences"].get(metric, {}).get(name, (math.nan,) * 3)
+            rows.append(
+                {
+                    "metric": metric,
+                    "tokenizer": name,
+                    "value": float(table.loc[name, metric]),
+                    "low": low,
+                    "high": high,
+                    "difference": difference[0],
+                    "difference_low": difference[1],
+                    "difference_high": difference[2],
+                    "unit": table.attrs["units"][metric],
+                    "better": table.attrs["better"][metric],
+                }
+            )
+    return rows
+
+
+def figure(value: float) -> str:
+    """Write a number with four digits that say something."""
+    if math.isnan(value):
+        return "–"
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.{max(0, min(5, 3 - math.floor(math.log10(abs(value)))))}f}"
+
+
+def _row(table: pd.DataFrame, metric: str, intervals: bool, form: str) -> list[str]:
+    better = table.attrs["better"][metric]
+    values = table[metric]
+    best = {"higher": values.max(), "lower": values.min()}.get(better, math.nan)
+    cells = []
+    for name in table.index:
+        cell = figure(float(values[name]))
+        if len(table) > 1 and values[name] == best and form != "text":
+            cell = f"**{cell}**" if form == "markdown" else rf"\textbf{{{cell}}}"
+        low, high = table.attrs["intervals"][metric].get(name, (math.nan, math.nan))
+        cells.append(f"{cell} [{figure(low)}, {figure(high)}]" if intervals and not math.isnan(low) else cell)
+    return [f"{metric} {_ARROWS[better]}".strip(), *cells, table.attrs["units"][metric]]
+
+
+def _latex(head: list[str], rows: list[list[str]]) -> str:
+    arrows = str.maketrans({"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"})
+    lines = [[cell.translate(_TEX).translate(arrows) for cell in line] for line in (head, *rows)]
+    body = "".join(f"{' & '.join(line)} \\\\\n" for line in lines[1:])
+    columns = "l" + "r" * (len(head) - 2) + "l"
+    return (
+        f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{' & '.join(lines[0])} \\\\\n\\midrule\n{body}"
+        "\\bottomrule\n\\end{tabular}\n"
+    )
