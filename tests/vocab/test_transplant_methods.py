@@ -9,7 +9,7 @@ import pytest
 
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace, wordpiece
-from tests.vocab.six_tokens import BC, CD, E_, NEW, UNK, B, D, E, six_tokens
+from tests.vocab.six_tokens import BC, CD, E_, NEW, OLD, UNK, B, D, E, six_tokens
 from vocab.matrix import fingerprint
 from vocab.mixture import Mixture
 from vocab.transplant import chain
@@ -18,6 +18,7 @@ from vocab.transplant.method import METHODS, Problem
 from vocab.transplant.sparsemax import sparsemax
 from vocab.transplant.specials import map_specials
 from vocab.transplant.subwords import old_pieces
+from vocab.vectors.evidence import Evidence
 from vocab.view import Vocabulary
 
 
@@ -242,10 +243,33 @@ def test_overlap_fuzzy_and_symbols():
         return {new.forms[t]: old.forms[s] for t, s in zip(*overlap(old, new, match), strict=True)}
 
     assert found("exact") == {"▁7": "▁7", "!": "!"}
-    assert found("symbols") == {"▁7": "▁7", "!": "!"}
+    assert found("symbols") == {"▁7": "▁7", "!": "!"}, "of what is exactly alike"
     assert found("caseless") == {"▁7": "▁7", "!": "!", "▁house": "▁House", "▁The": "▁the"}
     # Among several: the one in lower case first.
     assert found("fuzzy") == {"▁7": "▁7", "!": "!", "▁house": "house", "▁The": "▁the"}
+
+
+def test_symbols_are_what_belongs_to_no_language():
+    forms = ["▁7", "!", "▁", "<0x41>", "▁a", "b", "٣", "▁a7", "̣"]
+    view, other = (Vocabulary.of(metaspace(order)) for order in (forms, forms[::-1]))
+    found = [view.forms[t] for t in overlap(other, view, "symbols")[0]]
+    assert found == ["▁7", "!", "▁", "<0x41>", "٣"]
+    assert len(overlap(other, view)[0]) == len(forms)
+
+
+def test_focus_extension(six):
+    """The new vocabulary is the old one and ▁bc; the language's tokenizer knows ▁b, d and ▁bc, but not ▁a."""
+    language = Vocabulary.of(metaspace(["<unk>", "d", "▁bc", "▁b"], ["<unk>"]))
+    extended = Vocabulary.of(metaspace([*OLD, "▁bc"], ["<unk>"]))
+    own = Evidence.of(np.array([[0, 0], [0, 1], [4, 3], [2, 0]], np.float32), 4)
+    own.frequency = np.array([0, 5, 6, 7])
+    vectors = own.onto(language, extended)
+    assert vectors.known.tolist() == [False, False, True, False, True, False, True]
+    assert vectors.frequency.tolist() == [0, 0, 7, 0, 5, 0, 6]
+    mixture = made(replace(six, target=extended, vectors=vectors), "focus")
+    assert mixture.methods() == {"special": 1, "copy": 5, "focus": 1}
+    # As in test_focus: .6 of ▁b and .4 of d, whatever ▁a may be like.
+    assert mixture.explain("▁bc") == [("▁b", pytest.approx(0.6)), ("d", pytest.approx(0.4))]
 
 
 def test_old_pieces_around_an_unknown_letter():

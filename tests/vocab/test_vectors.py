@@ -124,6 +124,18 @@ def test_every_kind(kind, tmp_path):
     assert np.array_equal(np.asarray(found), np.asarray(again))
 
 
+def test_vectors_by_another_tokenizer():
+    """a and ab are tokens of the language's tokenizer; its ▁abcd is none of the extended one."""
+    language = metaspace(["▁ab", "▁abcd", "▁a"])
+    lines = ["a ab", "ab a ab abcd"]
+    own = vocab.token_vectors(language, lines)
+    found = vocab.token_vectors(TOKENIZER, lines, via=language)
+    assert np.flatnonzero(found.known).tolist() == [A, AB]
+    assert np.array_equal(found.dense[[AB, A]], own.dense[[5, 7]])
+    assert np.array_equal(found.sparse[[AB, A]].toarray(), own.sparse[[5, 7]].toarray())
+    assert found.frequency[[A, B, AB]].tolist() == [2, 0, 3]
+
+
 def test_fasttext_leaves_rare_tokens_without_a_vector():
     found = vocab.token_vectors(TOKENIZER, LINES * 5, "fasttext", cache=False, buckets=1000)
     assert np.flatnonzero(found.known).tolist() == [A, B], "c is seen five times, less than minCount 10"

@@ -161,7 +161,7 @@ def _check(model: PreTrainedModel, old: dict[str, Any], mixture: Mixture) -> Non
         now["output"] = head.weight.detach()
         if "output" not in old and head.weight is not embedding.weight:
             raise InputError("input and output embeddings were tied and no longer are", found=type(model).__name__)
-    copied = np.flatnonzero(mixture.copied)
+    copied = np.flatnonzero(mixture.copied & (mixture.rank == 0))  # at a lower rank no row stays as it was
     before = mixture.weights.indices[mixture.weights.indptr[copied]]
     for role, matrix in now.items():
         if len(matrix) != len(mixture) or not all(bool(matrix[p].isfinite().all()) for p in parts(matrix, len(matrix))):

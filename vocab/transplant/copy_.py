@@ -29,8 +29,9 @@ class CopyOptions(Options):
     """Options of copy."""
 
     match: Match = "exact"
-    """exact: same canonical form; symbols: numbers, punctuation, spaces only; caseless: case ignored; fuzzy: case and
-    word mark ignored."""
+    """exact: same canonical form; symbols: of these only numbers, punctuation, spaces and bytes; caseless: case
+    ignored; fuzzy: case and word mark ignored. Of several hits the one written as it is comes first, then lower case,
+    then the word-initial one."""
 
 
 def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +56,8 @@ def overlap(source: Vocabulary, target: Vocabulary, match: Match = "exact") -> t
 def _overlap(source: Vocabulary, target: Vocabulary, match: Match) -> tuple[np.ndarray, np.ndarray]:
     tokens = np.flatnonzero(target.kind <= Kind.BYTE)
     if match == "symbols":
-        tokens = tokens[[not any(unicodedata.category(c)[0] in "LM" for c in target.forms[t]) for t in tokens.tolist()]]
+        letter = [any(unicodedata.category(c)[0] in "LM" for c in target.forms[t]) for t in tokens.tolist()]
+        tokens = tokens[~np.array(letter, bool) | (target.kind[tokens] == Kind.BYTE)]
     forms = [target.forms[token] for token in tokens.tolist()]
     found = np.array([source.ids.get(form, -1) for form in forms], np.int64)
     # The same id first: of two ids that spell the same, each keeps its own row when nothing changed.

@@ -8,6 +8,10 @@ vectors are fastText's (`vocab.token_vectors(..., kind="fasttext")`), the fallba
 With fastText vectors it did not beat `subwords` for two of three languages in our measurements without training (Hausa
 and Yoruba); with counts and characters, the norm restored, it did in all three. That is the default chain's evidence.
 
+Extension mode (the vocabulary keeps the old tokens and gains some): the same call, with vectors made by a
+tokenizer of the language alone, `vocab.token_vectors(extended, texts, "fasttext", via=language_tokenizer)`. All old
+tokens are copied; those that the language's tokenizer lacks have no vector and are not mixed into the new rows.
+
 Needs: vectors, or text to make them from. Use it wherever some text and some shared tokens exist; without overlap it
 has nothing to mix, says so, and leaves every row to the fallback.
 """

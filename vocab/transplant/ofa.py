@@ -1,16 +1,20 @@
 """Copy the overlap and mix the ten nearest source tokens in a multilingual vector space for the rest (OFA).
 
 Paper: Liu et al. (2024), "OFA: A Framework of Initializing Unseen Subword Embeddings for Efficient Large-scale
-Multilingual Continued Pretraining", section 3; here without factorisation. Shared tokens (case ignored) are copied;
-others are softmax(cosine / 0.1) over k = 10. A token without a vector takes a random row.
+Multilingual Continued Pretraining", section 3. Shared tokens (case ignored) are copied; others are softmax(cosine /
+0.1) over k = 10. A token without a vector takes a random row (the authors' code divides by n in its standard
+deviation: options `random: {ddof: 0}`). With `rank` the rows are mixed on coordinates U S of E = U S V^T: mixing is
+linear, so the new matrix is the mixture of E brought to that rank, which is what a plain model can hold.
 
-Needs: vectors of target and source tokens in one multilingual space. Use it when such vectors exist for the language.
+Needs: vectors of target and source tokens in one multilingual space; from a file of word vectors take the paper's rule,
+`vocab.token_vectors(tokenizer, None, file, rule="plain")`. Use it when such vectors exist for the language.
 """
 
 from __future__ import annotations
 
 from pydantic import Field
 
+from lexigraft import InputError
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import copy_overlap
@@ -26,11 +30,21 @@ class OfaOptions(Options):
     """Source tokens that are mixed."""
     temperature: float = Field(0.1, gt=0)
     """Temperature of the softmax."""
+    rank: int | None = Field(None, gt=0)
+    """Bring all rows to this rank (d' in the paper: 100, 200, 400), as factorised embeddings have it; nothing means no
+    factorisation. `vocab.factorised` makes the smaller model of it."""
 
 
 def rows(problem: Problem, options: OfaOptions) -> Mixture:
-    """Copy shared tokens and mix nearest ones for the rest."""
+    """Copy shared tokens and mix nearest ones for the rest.
+
+    Raises:
+        InputError: the rank is above the matrices' dimensions.
+    """
     source, target = problem.source, problem.target
+    dims = min((int(matrix.shape[1]) for matrix in problem.matrices.values()), default=options.rank or 0)
+    if options.rank is not None and options.rank > dims:
+        raise InputError("the rank is above the embeddings' dimensions", found=options.rank, expected=f"at most {dims}")
     new, old = in_one_space(problem)
     copied = copy_overlap(problem, "caseless")
     todo = problem.todo()
@@ -42,13 +56,15 @@ def rows(problem: Problem, options: OfaOptions) -> Mixture:
         options.neighbours,
         options.temperature,
     )
-    return copied.then(Mixture.build(source, target, "ofa", made, weights, evidence=best))
+    mixture = copied.then(Mixture.build(source, target, "ofa", made, weights, evidence=best))
+    mixture.rank = options.rank or 0
+    return mixture
 
 
 SPEC = Method(
     name="ofa",
     summary="Shared tokens are copied; others mix the ten nearest source tokens in a multilingual space.",
-    paper="Liu et al. 2024, section 3 (without factorisation)",
+    paper="Liu et al. 2024, section 3",
     when="Multilingual word vectors cover the language.",
     when_not="Without such vectors.",
     options=OfaOptions,

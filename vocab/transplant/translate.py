@@ -81,16 +81,17 @@ def align_words(
         by source, then target.
     """
     wide = 1 + max((int(t.max(initial=-1)) for t in target), default=-1)
-    runs = [_run(source[part], target[part], wide, tension) for part in _parts(source, target)]
-    keys = np.unique(np.concatenate([np.zeros(0, np.int64), *(np.unique(run[0]) for run in runs)]))
-    index = [np.searchsorted(keys, run[0]).astype(np.int32) for run in runs]
+    laid = [_run(source[part], target[part], wide, tension) for part in _parts(source, target)]
+    keys = np.unique(np.concatenate([np.zeros(0, np.int64), *(np.unique(run[0]) for run in laid)]))
+    # Eight bytes a cell stay: the text's size is bounded by them.
+    runs = [(np.searchsorted(keys, laid.pop(0)[0]).astype(np.int32), *rest) for rest in [run[1:] for run in laid]]
     owner = keys // max(wide, 1)
     place = np.unique(owner, return_inverse=True)[1]
     # Uniform to begin with: the first round counts by place alone.
     chance, none, counts = np.ones(len(keys)), np.ones(wide), np.zeros(len(keys))
     for _ in range(rounds):
         counts, missed = np.zeros(len(keys)), np.zeros(wide)
-        for at, (_, near, words, lengths) in zip(index, runs, strict=True):
+        for at, near, words, lengths in runs:
             whose = np.repeat(np.arange(len(words)), lengths)
             weight = (1 - _NONE) * near * chance[at]
             alone = _NONE * none[words]

@@ -20,6 +20,7 @@ def token_vectors(
     texts: Any = None,
     kind: str | Path = "counts+characters",
     *,
+    via: Any = None,
     seed: int = 0,
     cache: bool | Path | None = None,
     progress: Callable[[float, float, dict[str, Any]], None] | None = None,
@@ -32,6 +33,9 @@ def token_vectors(
         texts: paths or a re-iterable of lines in the language; `characters` needs none.
         kind: counts+characters (the default evidence), counts, characters, or fasttext (as FOCUS published); or a file
             of word vectors (fastText .bin or .vec, word2vec, GloVe), which are turned to token vectors.
+        via: cut the text with this tokenizer instead and give its vectors to the tokens that it shares with
+            `tokenizer`, others none: for an extended vocabulary, the tokenizer of the language alone (FOCUS's extension
+            mode).
         seed: seed of what is drawn (fastText's own is fixed).
         cache: keep vectors by content and use kept ones: a folder, or True for the user's cache folder. Nothing
             means True for fasttext and word vectors, which take long, and False else.
@@ -48,6 +52,10 @@ def token_vectors(
     from vocab.view import Vocabulary
 
     vocabulary = Vocabulary.of(tokenizer)
+    if via is not None:
+        own = Vocabulary.of(via)
+        made = token_vectors(own, texts, kind, seed=seed, cache=cache, progress=progress, **options)
+        return made.onto(own, vocabulary)
     if kind not in KINDS:
         if not Path(kind).is_file():
             raise InputError(

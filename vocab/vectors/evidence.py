@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lexigraft import InputError
+from vocab.view import Kind, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,26 @@ class Evidence:
                 expected=f"{tokens}, one for each id of the vocabulary (zero rows where there is none)",
             )
         return vectors
+
+    def onto(self, own: Vocabulary, other: Vocabulary) -> Evidence:
+        """Give the tokens of another vocabulary the vectors of those here that are spelled alike.
+
+        Args:
+            own: the vocabulary that these vectors are for.
+            other: the one that they shall be for; tokens that `own` lacks have no vector then.
+        """
+        from scipy.sparse import csr_matrix
+
+        place = np.array([own.ids.get(form, -1) for form in other.forms], np.int64)
+        place[other.kind > Kind.BYTE] = -1
+        rows = np.flatnonzero(place >= 0)
+        pick = csr_matrix((np.ones(len(rows), np.float32), (rows, place[rows])), shape=(len(other), self.shape[0]))
+        return replace(
+            self,
+            dense=None if self.dense is None else pick @ self.dense,
+            sparse=None if self.sparse is None else (pick @ self.sparse).tocsr(),
+            frequency=None if self.frequency is None else (pick @ self.frequency).astype(np.int64),
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
