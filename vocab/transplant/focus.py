@@ -67,7 +67,10 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
         lengths.append(np.diff(indptr))
         indices.append(column[found])
         data.append(weight)
-        best.append(scores.max(axis=1))
+        # The best score of a row is its largest weight and the threshold, which any score less its weight is.
+        first = indptr[:-1]
+        threshold = scores[np.arange(len(scores)), found[first]] - weight[first]
+        best.append(np.maximum.reduceat(weight, first) + threshold)
     joined = [np.concatenate(part) if part else np.zeros(0) for part in (lengths, indices, data, best)]
     weights = csr_matrix(
         (joined[2].astype(np.float32), joined[1].astype(np.int64), np.concatenate([[0], np.cumsum(joined[0])])),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def sparsemax(scores: np.ndarray, fold: int = 4) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sparsemax(scores: np.ndarray, fold: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Project each row onto the simplex: w = max(z - tau, 0) with tau such that w sums to 1.
 
     Args:
@@ -28,9 +28,8 @@ def sparsemax(scores: np.ndarray, fold: int = 4) -> tuple[np.ndarray, np.ndarray
         few = np.concatenate([larger, few[:, 2 * half :]], axis=1) if few.shape[1] % 2 else larger
     # One step low, so that rounding loses nothing; what is not above the exact threshold goes afterwards.
     bound = np.nextafter(_thresholds(few).astype(np.float32), np.float32(-np.inf))
-    above = scores > bound[:, None]
-    counts = np.count_nonzero(above, axis=1)
-    flat = np.flatnonzero(above)
+    flat = np.flatnonzero(scores > bound[:, None])
+    counts = np.diff(np.searchsorted(flat, np.arange(len(scores) + 1) * scores.shape[1]))
     value = scores.ravel()[flat]
     padded = np.full((len(scores), int(counts.max(initial=1))), -1e9, np.float32)
     padded[np.arange(padded.shape[1]) < counts[:, None]] = value
