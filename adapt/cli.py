@@ -259,6 +259,7 @@ def methods() -> None:
             {
                 "name": m.name,
                 "summary": m.summary,
+                "formula": m.formula.replace("`", ""),
                 "paper": m.paper or "ours",
                 "needs": ", ".join(sorted(m.needs)) or "nothing more",
                 "use it when": m.when,
@@ -266,6 +267,10 @@ def methods() -> None:
             }
             for m in METHODS
         ]
+    )
+    console.print(
+        "[dim]Chains (focus -> subwords -> mean) and blends (0.7 focus + 0.3 subwords) of these work too. Not done: "
+        "methods that train (CW2V, HyperOFA, token distillation) and contextual rows.[/]"
     )
 
 

@@ -29,6 +29,7 @@ def transplant(
     dictionary: Any = None,
     parallel: Any = None,
     helper: Any = None,
+    edits: Any = None,
     texts: Any = None,
     seed: int = 0,
     options: Any = None,
@@ -51,6 +52,7 @@ def transplant(
         dictionary: bilingual dictionary, for methods that use one.
         parallel: parallel text, for methods that use it.
         helper: a small model with the target's tokenizer, for methods that use one.
+        edits: rows written by hand, put in place of what the method made; see `Mixture.edit`.
         texts: paths or a re-iterable of lines in the language: evidence and the report's frequencies come from them.
         seed: seed of everything drawn.
         options: options by method name.
@@ -67,12 +69,14 @@ def transplant(
     Raises:
         InputError: something given does not fit; see the message.
     """
+    from vocab.mixture_join import read_edits
     from vocab.transplant import chain
     from vocab.transplant.setting import Setting
 
     clock = Clock(progress, 5 + (score is not False))
     links = chain.parse(None if method == AUTO else method)
     settings = chain.options_of(links, options, default=method is None)
+    written = {} if edits is None else read_edits(edits)
     clock("loading")
     setting = Setting.of(
         source, target, vectors=vectors, source_vectors=source_vectors, dictionary=dictionary, parallel=parallel,
@@ -87,7 +91,7 @@ def transplant(
         links, settings = chosen.links, chosen.options
     problem = setting.problem(links, default=method in (None, AUTO))
     clock("mixing")
-    mixture = chain.run(problem, links, settings)
+    mixture = chain.run(problem, links, settings).edit(written)
     return finish(
         setting, mixture, links, clock, evidence=problem.vectors.kind if problem.vectors else "none", score=score,
         facts={} if chosen is None else {"auto": chosen.facts},

@@ -77,6 +77,8 @@ def _under(
 SPEC = Method(
     name="align",
     summary="The mean of the old pieces that lie under a new token in running text.",
+    formula="`E_t[t] = Σ_s freq(s) · mean(E_s[s]) / Σ_s freq(s)` over the old-id sequences `s` that "
+    "cover `t` in the text",
     paper="Yamaguchi et al. 2024, Align",
     when="There is text, and old and new pieces do not nest.",
     when_not="Without text, or where most tokens are rare.",

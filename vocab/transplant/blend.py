@@ -69,6 +69,7 @@ def blend_of(text: str) -> Method:
     return Method(
         name=name,
         summary=f"Rows averaged over {', '.join(m.name for m in methods)}.",
+        formula=f"`E_t = {' + '.join(f'{weight:g} E_{m.name}' for weight, m in terms)}`",
         paper="; ".join(dict.fromkeys(m.paper for m in methods if m.paper)),
         when="Where two kinds of evidence see different things.",
         when_not="Before the blend was seen to beat its parts.",

@@ -62,6 +62,8 @@ def rows(problem: Problem, options: ClpOptions) -> Mixture:
 SPEC = Method(
     name="clp",
     summary="Shared tokens are copied; others are averages of all of them, weighted as a small model relates them.",
+    formula="`E_t[t] = Σ_o w_o E_s[o]`, `w_o = max(cos(H[t], H[o]), 0) / Σ`, over all `o` in `O`; `H`: "
+    "the second model's rows",
     paper="Ostendorff & Rehm 2023, section 3",
     when="A small model with the target's tokenizer exists.",
     when_not="Mixtures that must apply to other checkpoints; without such a model.",

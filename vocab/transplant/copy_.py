@@ -109,6 +109,7 @@ def rows(problem: Problem, options: CopyOptions) -> Mixture:
 SPEC = Method(
     name="copy",
     summary="Shared tokens keep their old row.",
+    formula="`E_t[t] = E_s[t]` for `t` in `O`",
     paper="Common practice; fuzzy and symbol matching: Dobler & de Melo 2023, FOCUS, section 3.1",
     when="As the first link of a chain.",
     when_not="Alone: everything that is not shared falls to its fallback, random rows.",

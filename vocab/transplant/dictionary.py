@@ -86,6 +86,7 @@ def rows(problem: Problem, options: DictionaryOptions) -> Mixture:
 SPEC = Method(
     name="dictionary",
     summary="A word gets the row of its translation, or the mean of the translation's pieces.",
+    formula="`E_t[t] = E_s[translation]`; else `E_s[t]`; else the mean of the translation's pieces",
     paper="Vocabulary matching by bilingual dictionary, as in trans-tokenization's and RAMEN's baselines",
     when="A good dictionary and a source language far from the target's.",
     when_not="Small vocabularies, where few tokens are whole words.",

@@ -84,6 +84,7 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
 SPEC = Method(
     name="focus",
     summary="Shared tokens are copied; new ones are sparse mixtures of the shared tokens they resemble.",
+    formula="`E_t[t] = Σ_o w_o E_s[o]`, `w = sparsemax(cos(f(t), f(o)))` over all `o` in `O`",
     paper="Dobler & de Melo 2023, section 3",
     when="Some text in the language and some tokens shared with the source.",
     when_not="No shared tokens (another script with nothing in common): use subwords.",

@@ -78,6 +78,7 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
 SPEC = Method(
     name="kriging",
     summary="Kernel ridge regression from shared tokens over the evidence, with a confidence for each row.",
+    formula="`E_t = m + K(new, O) (K(O, O) + noise · I)⁻¹ (E_s[O] − m)`; confidence `1 − k (K + noise · I)⁻¹ k`",
     paper="Our own; Gaussian process regression, Rasmussen & Williams 2006, section 2.2",
     when="Where a confidence for each row is wanted.",
     when_not="Mixtures that must apply to other checkpoints: its rows belong to one.",

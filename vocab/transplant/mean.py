@@ -41,6 +41,7 @@ def rows(problem: Problem, options: MeanOptions) -> Mixture:
 SPEC = Method(
     name="mean",
     summary="Every new token gets the mean of the old rows.",
+    formula="`E_t[t] = mean(E_s)`",
     paper="Hewitt 2021",
     when="As the last link of a chain, for tokens that nothing is known of.",
     when_not="Alone, where anything better has evidence.",

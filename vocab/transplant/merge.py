@@ -71,6 +71,7 @@ def rows(problem: Problem, options: MergeOptions) -> Mixture:
 SPEC = Method(
     name="merge",
     summary="The mean of means of the old tokens that a new BPE token was merged from.",
+    formula="`E_t[t] = (E[left] + E[right]) / 2` up the new BPE's merges of `t`, from old tokens",
     paper="Yamaguchi et al. 2024, Merge",
     when="The new tokenizer is BPE, and there is no text.",
     when_not="Unigram or WordPiece tokenizers, which have no merges.",

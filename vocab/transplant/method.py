@@ -73,6 +73,7 @@ class Method:
     Attributes:
         name: what users type.
         summary: one line.
+        formula: how a row comes about, in Markdown; E_s and E_t are the old and new rows, O the shared tokens.
         paper: authors, year, section; empty when the method is ours.
         when: when to use it.
         when_not: when not to.
@@ -88,6 +89,7 @@ class Method:
 
     name: str
     summary: str
+    formula: str
     paper: str
     when: str
     when_not: str

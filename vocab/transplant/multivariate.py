@@ -57,6 +57,7 @@ def rows(problem: Problem, options: MultivariateOptions) -> Mixture:
 SPEC = Method(
     name="multivariate",
     summary="Rows drawn from N(mean, 1e-5 covariance) of the old rows.",
+    formula="`E_t[t] ~ N(mean(E_s), 1e-5 · Cov(E_s))`",
     paper="Hewitt 2021; Mundra et al. 2024",
     when="Where new rows should sit near the mean without being equal.",
     when_not="For quality: it knows nothing of the tokens.",

@@ -64,6 +64,8 @@ def rows(problem: Problem, options: OfaOptions) -> Mixture:
 SPEC = Method(
     name="ofa",
     summary="Shared tokens are copied; others mix the ten nearest source tokens in a multilingual space.",
+    formula="`E_t[t] = Σ_j softmax(cos(f(t), f(s_j)) / 0.1) E_s[s_j]` over the 10 nearest `s_j`; with "
+    "a rank, of `E_s`'s leading directions",
     paper="Liu et al. 2024, section 3",
     when="Multilingual word vectors cover the language.",
     when_not="Without such vectors.",

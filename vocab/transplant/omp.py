@@ -118,6 +118,7 @@ def rows(problem: Problem, options: OmpOptions) -> Mixture:
 SPEC = Method(
     name="omp",
     summary="Shared tokens are copied; others are sparse signed sums of them, fitted in a second model's space.",
+    formula="`E_t[t] = Σ_j c_j E_s[o_j]` with at most 64 signed `c_j` that give `H[t] ≈ Σ_j c_j H[o_j]` greedily",
     paper="Goddard & Fernandes Neto 2025, section 3 (mergekit's tokensurgeon)",
     when="A model of the same kind has the target's tokens.",
     when_not="Without such a model, or where few tokens are shared.",

@@ -42,6 +42,7 @@ def rows(problem: Problem, options: RandomOptions) -> Mixture:
 SPEC = Method(
     name="random",
     summary="Rows drawn from N(mean, standard deviation) of the old rows.",
+    formula="`E_t[t] ~ N(mean(E_s), std(E_s))`, dimension by dimension",
     paper="Minixhofer et al. 2022 (WECHSEL) and Dobler & de Melo 2023 (FOCUS), fallback rows",
     when="As the floor that other methods are compared with.",
     when_not="For quality: every other method starts better.",

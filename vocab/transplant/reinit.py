@@ -87,6 +87,7 @@ def rows(problem: Problem, options: ReinitOptions) -> Mixture:
 SPEC = Method(
     name="reinit",
     summary="Identical tokens are copied; others drawn like old tokens of the same script and place in the word.",
+    formula="`E_t[t] ~ N(mean, std)` of the old rows of `t`'s script and place in the word; `E_s[t]` for `t` in `O`",
     paper="Downey et al. 2023, section 3",
     when="As a floor that knows scripts, or to repeat the paper's runs.",
     when_not="For quality: focus and subwords know more of a token than its script.",

@@ -47,8 +47,8 @@ def _outliers(seen: Seen) -> list[Finding]:
             continue
         log = np.log(matrix.norm[tokens])
         middle = np.median(log)
-        # Rows brought to one norm have a spread of nothing: a tenth of the norm is far from them all the same.
-        spread = max(1.4826 * float(np.median(np.abs(log - middle))), 0.1 / _FAR)
+        # Rows brought to one norm have hardly a spread; what is less than half as long again is no outlier for that.
+        spread = max(1.4826 * float(np.median(np.abs(log - middle))), np.log(1.5) / _FAR)
         far = (log - middle) / spread
         for what, chosen in (("long", far > _FAR), ("short", far < -_FAR)):
             ids = tokens[chosen][np.argsort(-np.abs(far[chosen]), kind="stable")]

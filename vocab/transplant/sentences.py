@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vocab.mixture import Mixture
     from vocab.transplant.setting import Setting
 
-PAIRS = 500
+PAIRS = 200
 _LENGTH = 128
 _BATCH = 32
 _MODES = {"pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max", "pooling_mode_mean_tokens": "mean"}

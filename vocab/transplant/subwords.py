@@ -88,6 +88,7 @@ def rows(problem: Problem, options: SubwordsOptions) -> Mixture:
 SPEC = Method(
     name="subwords",
     summary="The mean of the old rows of a new token's old pieces.",
+    formula="`E_t[t] = mean(E_s[p])` over the old pieces `p` of `t`'s surface",
     paper="Gee et al. 2022 (FVT); Koto et al. 2021 (IndoBERTweet), section 3.2",
     when="Without text in the language, for same-script languages, and after focus in a chain.",
     when_not="Where the old tokenizer falls apart into letters, bytes or the unknown token.",

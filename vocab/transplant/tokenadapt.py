@@ -79,6 +79,7 @@ def _characters(text: bytes) -> int:
 SPEC = Method(
     name="tokenadapt",
     summary="Old pieces weighted by meaning and length (0.7) and the three nearest old tokens (0.3).",
+    formula="`E_t[t] = 0.7 Σ_p u_p E_s[p] + 0.3 Σ_j v_j E_s[s_j]` over old pieces `p` and the 3 nearest tokens `s_j`",
     paper="Sharthak et al. 2025, section 3",
     when="Vectors of both vocabularies in one space, and pieces that mean something.",
     when_not="Without such vectors, or where the old tokenizer falls apart into letters.",

@@ -117,6 +117,7 @@ def rows(problem: Problem, options: TransTokenizationOptions) -> Mixture:
 SPEC = Method(
     name="trans-tokenization",
     summary="The old tokens that word-aligned parallel text links a new token to, by how often.",
+    formula="`E_t = normalise(C) E_s`, `C[t, s]`: how often parallel text links `t` with `s`",
     paper="Remy et al. 2024, section 3",
     when="Thousands of lines of parallel text, and few shared tokens.",
     when_not="Without parallel text; for tokens that it does not show.",

@@ -50,6 +50,7 @@ def rows(problem: Problem, options: WechselOptions) -> Mixture:
 SPEC = Method(
     name="wechsel",
     summary="Mixtures of the ten nearest source tokens in a shared vector space, shared tokens included.",
+    formula="`E_t[t] = Σ_j softmax(cos(f(t), Q f(s_j)) / 0.1) E_s[s_j]` over the 10 nearest `s_j`, `Q` from Procrustes",
     paper="Minixhofer et al. 2022, section 3",
     when="Few shared tokens, but word vectors of both languages, aligned or with a dictionary.",
     when_not="Without word vectors of both languages; where most tokens are shared.",
