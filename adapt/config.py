@@ -104,6 +104,8 @@ class Transplant(Options):
     """Evidence about the new tokens, for methods that need it; nothing means what the method was published with."""
     dictionary: Path | None = None
     """Bilingual dictionary (source word, tab, target word), for methods that use one."""
+    edits: Path | None = None
+    """Rows written by hand, YAML (`▁gida: {▁house: 1.0}`), put in place of what the method made."""
     options: MethodOptions = Field(default_factory=MethodOptions)  # type: ignore[valid-type]
     """Options of single methods."""
 

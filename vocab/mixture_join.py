@@ -158,6 +158,8 @@ def read_edits(given: Edits | str | Path) -> dict[str, dict[str, float]]:
 def edit(mixture: Mixture, edits: Edits | str | Path) -> Mixture:
     """Return the mixture with some rows written by hand; see `Mixture.edit`."""
     table = read_edits(edits)
+    if not table:
+        return mixture
     column = {token: index for index, token in reversed(list(enumerate(mixture.source.tokens)))}
     made: dict[int, dict[str, float]] = {}
     for token, row in table.items():

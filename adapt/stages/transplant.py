@@ -14,8 +14,8 @@ from adapt.stages.source import tokenizer_folder, weight_files
 
 def stage(config: RunConfig, source: Path) -> Stage:
     """Return the transplant stage of a run."""
-    extra = (config.transplant.dictionary,) if config.transplant.dictionary else ()
-    options = config.transplant.model_dump(mode="json", exclude={"dictionary"})
+    extra = tuple(file for file in (config.transplant.dictionary, config.transplant.edits) if file)
+    options = config.transplant.model_dump(mode="json", exclude={"dictionary", "edits"})
     return Stage("transplant", work, ("corpus", "tokenizer"), options, (*weight_files(source), *extra))
 
 
@@ -31,6 +31,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         method=options.method,
         vectors=options.vectors,
         dictionary=options.dictionary,
+        edits=options.edits,
         texts=[context.path("corpus") / "train.txt"],
         seed=context.config.seed,
         options=options.options,

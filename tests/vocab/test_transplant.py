@@ -211,3 +211,21 @@ def test_source_rows_that_are_not_finite(tiny_source, target, value):
 def test_what_is_no_model(target):
     with pytest.raises(InputError, match="this is no model; found int"):
         vocab.transplant(3, target)
+
+
+def test_rows_written_by_hand(tiny_source, target, tmp_path):
+    """From YAML, kept in the graft's mixture, and put on another checkpoint with it."""
+    from vocab.transplant.reuse import apply_mixture
+
+    token = next(t for t in vocab.Vocabulary.of(target).forms if len(t) > 3 and t.startswith("▁"))
+    (tmp_path / "edits.yaml").write_text(f"{token}: {{▁water: 0.5, ▁tree: 0.5}}\n", encoding="utf-8")
+    graft = vocab.transplant(tiny_source, target, method="subwords", edits=tmp_path / "edits.yaml", score=False)
+    assert graft.explain(token) == [("▁tree", 0.5), ("▁water", 0.5)]
+    assert graft.report["rows"]["by_method"]["edit"] == 1
+    other = vocab.transplant(tiny_source, target, method="mean", score=False)
+    again = apply_mixture(other.mixture.edit(graft.mixture.edits), tiny_source, target, score=False)
+    row = graft.mixture.row_of(token)
+    weights = [g.model.get_input_embeddings().weight[row] for g in (graft, again)]
+    assert torch.equal(*weights)
+    with pytest.raises(InputError, match="no such file of edits"):
+        vocab.transplant("nowhere", target, edits=tmp_path / "none.yaml")
