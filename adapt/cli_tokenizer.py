@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -19,6 +19,7 @@ tokenizer = typer.Typer(help="Build and compare tokenizers.", no_args_is_help=Tr
 Texts = Annotated[
     list[Path], typer.Option("--text", help="Text file, one sentence a line; may be given several times.")
 ]
+Tokenizers = Annotated[list[str], typer.Argument(help="Folders, files or hub ids; NAME=WHERE gives one a name.")]
 Output = Annotated[Path, typer.Option("--output", help="Folder to write; must not be there.")]
 
 
@@ -79,23 +80,118 @@ def algorithms() -> None:
 @tokenizer.command("compare")
 def compare(
     text: Texts,
-    tokenizers: Annotated[list[str], typer.Argument(help="Folders, files or hub ids; NAME=WHERE gives one a name.")],
-    output: Annotated[Path | None, typer.Option(help="Write the whole table as CSV.")] = None,
+    tokenizers: Tokenizers,
+    parallel: Annotated[
+        list[str] | None,
+        typer.Option(help="LANGUAGE=FILE,FILE: parallel text, the language first; several give parity and Gini."),
+    ] = None,
+    words: Annotated[Path | None, typer.Option(help="Words as people cut them: CoNLL, or text cut by spaces.")] = None,
+    morphemes: Annotated[Path | None, typer.Option(help="Lines of word<tab>mor phemes.")] = None,
+    part: Annotated[
+        list[str] | None, typer.Option("--slice", help="NAME=FILE: a part of the text (a domain) compared by itself.")
+    ] = None,
+    spellings: Annotated[bool, typer.Option(help="Compare lines with and without their diacritics.")] = False,
+    code_switched: Annotated[
+        Path | None, typer.Option(help="Text in another language: compare lines that mix it in, and others.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Name of the tokenizer that others are held against.")] = None,
+    documents: Annotated[
+        str, typer.Option(help="Resampled as one: line, blank (between blank lines) or file.")
+    ] = "line",
+    context: Annotated[int, typer.Option(help="Tokens of the context that words are fitted into.")] = 512,
+    also: Annotated[list[str] | None, typer.Option(help="A metric that is computed only when asked for.")] = None,
+    train: Annotated[Path | None, typer.Option(help="Text to train tiny models on, for bits_per_byte.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="text, markdown, csv or latex; else as the ending of --output says.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the table here instead of showing it.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for pictures.")] = None,
 ) -> None:
-    """Compare tokenizers on the same text."""
-    import vocab
+    """Compare tokenizers on the same text, with intervals."""
+    from vocab.compare import slices, tabulate
+    from vocab.compare.pictures import draw
+    from vocab.compare.table import FORMS, render
 
-    named = {}
-    for entry in tokenizers:
-        name, _, where = entry.partition("=") if "=" in entry else (Path(entry).name, "", entry)
-        named[name] = where
-    if len(named) != len(tokenizers):
-        raise InputError("two tokenizers have the same name", found=", ".join(tokenizers), expected="NAME=WHERE")
-    table = vocab.compare(named, text)
+    if form is None:
+        form = {".csv": "csv", ".md": "markdown", ".tex": "latex"}.get(output.suffix if output else "", "text")
+    if form not in FORMS:
+        raise InputError("no table is written so", found=repr(form), expected=", ".join(FORMS))
+    named = _named(tokenizers)
+    beside = {
+        "parallel": {language: files.split(",") for language, files in map(_pair, parallel or [])} or None,
+        "words": None if words is None else _gold(words),
+        "morphemes": morphemes,
+    }
+    given = {
+        "base": base,
+        "documents": documents,
+        "context": context,
+        "given": {"train": train, "progress": _bar if also else None},
+    }
+    parts: dict[str, Any] = {"": text} | dict(map(_pair, part or []))
+    if spellings:
+        parts |= slices.spellings(text)
+    if code_switched is not None:
+        parts |= slices.code_switched(text, code_switched)
+    written = []
+    for name, lines in parts.items():
+        measured = measure(named, lines, **given, **({} if name else beside))
+        table = tabulate(measured, also=also or ())
+        written.append(f"{name}\n" * bool(name) + render(table, form))
+        if output is not None:
+            console.print(f"{name}\n" * bool(name) + render(table), highlight=False, markup=False, soft_wrap=True)
+        if pictures is not None:
+            for file in draw(measured, pictures / name if name else pictures, title=name).values():
+                console.print(f"wrote {file}", highlight=False, soft_wrap=True)
     if output is not None:
-        table.to_csv(output)
-    shown = table[[column for column in table.columns if not column.endswith(("_low", "_high"))]].T
-    console.print(shown.to_string(float_format=lambda value: f"{value:.3f}"), highlight=False)
+        output.write_text("\n".join(written), encoding="utf-8")
+    else:
+        console.print("\n".join(written), highlight=False, markup=False, soft_wrap=True)
+
+
+@tokenizer.command("changes")
+def changes(
+    text: Texts,
+    before: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
+    after: Annotated[str, typer.Argument(help="The one to hold against it.")],
+    count: Annotated[int, typer.Option(help="How many words of each kind to list.")] = 30,
+    output: Annotated[Path | None, typer.Option(help="Write the words as CSV.")] = None,
+) -> None:
+    """Say which words a second tokenizer cuts better, and which worse, by how often they occur."""
+    from vocab.compare.words import fixed_and_broken
+
+    measured = measure({"before": before, "after": after}, text)
+    found = fixed_and_broken(measured["before"], measured["after"], count)
+    for name, listed in (("fixed", found.fixed), ("broken", found.broken)):
+        different, times = found.counts[name]
+        tokens = found.saved if name == "fixed" else found.lost
+        console.print(f"{name}: {different:,} words, {times:,} times in the text, {tokens:,} tokens", highlight=False)
+        for one in listed if output is None else ():
+            line = f"  {one.saved:+,}  {one.word}  {' '.join(one.before)} → {' '.join(one.after)}  ({one.context})"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if output is not None:
+        found.frame.to_csv(output, index=False)
+
+
+@tokenizer.command("clinic")
+def clinic(
+    source: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
+    text: Texts,
+    output: Annotated[Path, typer.Option("--output", help="Table to write; must not be there.")],
+    count: Annotated[int, typer.Option(help="How many words.")] = 200,
+    seen: Annotated[
+        list[Path] | None, typer.Option(help="Table that was marked before: its words are left out.")
+    ] = None,
+) -> None:
+    """Write the frequent words that are cut worst into a table, for someone who speaks the language to mark."""
+    from vocab.compare import words
+    from vocab.compare.marks import HOW, read_marks, write_marks
+
+    known = [word for file in seen or [] for word in read_marks(file).seen]
+    cases = words.clinic(measure({"": source}, text)[""], count, skip=known)
+    write_marks(output, cases)
+    console.print(f"wrote {output}: {len(cases)} words. {HOW}.", highlight=False, soft_wrap=True)
+    console.print(f"Then: lexigraft tokenizer extend ... --marks {output}", highlight=False, soft_wrap=True)
 
 
 @tokenizer.command("extend")
@@ -107,12 +203,15 @@ def extend(
     others: Annotated[
         list[Path] | None, typer.Option(help="Text in the source's languages, to count what is cut differently.")
     ] = None,
+    marks: Annotated[Path | None, typer.Option(help="A clinic's table: its words and morphemes become pieces.")] = None,
 ) -> None:
     """Add pieces of a new language to a tokenizer; what it had keeps its ids."""
+    from vocab.compare.marks import Marks, read_marks
     from vocab.tokenizer.extend import extend as add
 
     new_folder(output)
-    made = add(source, text, pieces, others=others)
+    said = Marks([]) if marks is None else read_marks(marks)
+    made = add(source, text, pieces, others=others, words=said.words, morphemes=said.morphemes)
     made.tokenizer.save_pretrained(output)
     _tell(made.facts, output)
 
@@ -122,13 +221,36 @@ def trim(
     source: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
     text: Texts,
     output: Output,
+    heldout: Annotated[
+        list[Path] | None, typer.Option(help="Other text, to see how much of it is cut as before.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of the model: it is cut too, and written beside the tokenizer.")
+    ] = None,
 ) -> None:
     """Drop the pieces that no given text uses; these texts are cut as before."""
     from vocab.tokenizer.trim import trim as cut
 
     new_folder(output)
-    made = cut(source, text)
+    made = cut(source, text, heldout=heldout, model=model)
+    if model is not None:
+        made.cut(str(model)).save_pretrained(output)
     made.tokenizer.save_pretrained(output)
+    _tell(made.facts, output)
+
+
+@tokenizer.command("convert")
+def convert(
+    source: Annotated[str, typer.Argument(help="Tokenizer: folder, file or hub id.")],
+    output: Annotated[Path, typer.Argument(help="File to write: .json, .model (SentencePiece) or .tiktoken.")],
+    text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
+) -> None:
+    """Write a tokenizer in another form, and say what is lost."""
+    from vocab.tokenizer.convert import convert as write
+
+    made = write(source, output, texts=text or None)
+    for sentence in made.lost:
+        console.print(f"lost: {sentence}", highlight=False, markup=False, soft_wrap=True)
     _tell(made.facts, output)
 
 
@@ -153,6 +275,45 @@ def check(
     if repair is not None:
         mend(source).save_pretrained(new_folder(repair))
         console.print(f"wrote {repair}", highlight=False, soft_wrap=True)
+
+
+def measure(*args: Any, **more: Any) -> Any:
+    """Measure tokenizers; imported when it is needed."""
+    from vocab.compare import measure as work
+
+    return work(*args, **more)
+
+
+def _named(tokenizers: list[str]) -> dict[str, str]:
+    """Read NAME=WHERE, or take the last part of a path as its name."""
+    named = {}
+    for entry in tokenizers:
+        name, where = _pair(entry) if "=" in entry else (Path(entry).name, entry)
+        named[name] = where
+    if len(named) != len(tokenizers):
+        raise InputError("two tokenizers have the same name", found=", ".join(tokenizers), expected="NAME=WHERE")
+    return named
+
+
+def _pair(entry: str) -> tuple[str, str]:
+    name, sign, value = entry.partition("=")
+    if not (name and sign and value):
+        raise InputError("this says no name", found=repr(entry), expected="NAME=VALUE")
+    return name, value
+
+
+def _gold(file: Path) -> list[list[str]]:
+    """Read a treebank's words, or text that is cut by spaces."""
+    if file.suffix == ".conllu" or "\n\n" in file.read_text(encoding="utf-8")[:10_000]:
+        from corpora.tasks import read_tagged
+
+        return [list(sentence.tokens) for sentence in read_tagged(file)]
+    return [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _bar(done: float, total: float, facts: Mapping[str, object]) -> None:
+    told = ", ".join(f"{name} {value}" for name, value in facts.items())
+    console.print(f"{done:g} of {total:g}  {told}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell(facts: Mapping[str, object], output: Path) -> None:

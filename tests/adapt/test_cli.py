@@ -118,13 +118,39 @@ def test_tokenizer_commands(here, tmp_path, tiny_source, language):
     assert trained.returncode == 0 and "150 pieces" in trained.stdout, trained.stderr
     compared = here("tokenizer", "compare", f"old={tiny_source}", "new", "--text", text, "--output", "table.csv")
     assert compared.returncode == 0 and "fertility" in compared.stdout, compared.stderr
-    assert (tmp_path / "table.csv").read_text().count("\n") == 3
+    assert "fertility,new," in (tmp_path / "table.csv").read_text()
     extended = here("tokenizer", "extend", tiny_source, "--text", text, "--pieces", 20, "--output", "more")
     assert extended.returncode == 0 and "wrote more" in extended.stdout, extended.stderr
     trimmed = here("tokenizer", "trim", tiny_source, "--text", text, "--output", "less")
     assert trimmed.returncode == 0 and "before: " in trimmed.stdout, trimmed.stderr
     assert here("tokenizer", "check", "new", "--text", text).returncode == 0
     assert here("tokenizer", "train", "--text", text, "--output", "new").returncode == 2
+
+
+def test_words_of_a_tokenizer(here, tmp_path, tiny_source, language):
+    """The clinic's marks become pieces; what changed is listed; the tokenizer is written in another form."""
+    text = language / "text.txt"
+    made = here("tokenizer", "clinic", tiny_source, "--text", text, "--output", "marks.tsv", "--count", 5)
+    assert made.returncode == 0 and "5 words" in made.stdout, made.stderr
+    table = (tmp_path / "marks.tsv").read_text()
+    word = table.splitlines()[2].split("\t")[0]
+    (tmp_path / "marks.tsv").write_text(table.replace(f"\n{word}\t\t", f"\n{word}\t=\t"))
+    more = here(
+        "tokenizer", "extend", tiny_source, "--text", text, "--pieces", 20, "--marks", "marks.tsv", "--output", "more"
+    )
+    assert more.returncode == 0, more.stderr
+    changed = here("tokenizer", "changes", tiny_source, "more", "--text", text, "--count", 500)
+    assert changed.returncode == 0 and f" {word}  " in changed.stdout and f"→ ▁{word} " in changed.stdout
+    parallel = f"x={text},{text}"
+    compared = here(
+        "tokenizer", "compare", f"old={tiny_source}", "more", "--text", text, "--parallel", parallel, "--slice",
+        f"news={text}", "--output", "table.md", "--pictures", "pictures",
+    )  # fmt: skip
+    assert compared.returncode == 0 and "parity" in compared.stdout, compared.stderr
+    assert "| fertility" in (tmp_path / "table.md").read_text() and (tmp_path / "pictures/news/ranks.png").is_file()
+    written = here("tokenizer", "convert", "more", "more.json", "--text", text)
+    assert written.returncode == 0 and "lines different: 0" in written.stdout
+    assert here("tokenizer", "convert", "more", "more.model").returncode == 2
 
 
 def test_transplant_commands(here, tmp_path, tiny_source, language, finished_run):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Form = Literal["text", "markdown", "csv", "latex"]
 FORMS = ("text", "markdown", "csv", "latex")
 _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 _TEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "▁": r"\_", "~": r"\textasciitilde{}"})
 
 
-def render(table: pd.DataFrame, form: Form = "text", *, intervals: bool = True) -> str:
+def render(table: pd.DataFrame, form: str = "text", *, intervals: bool = True) -> str:
     """Write a table of `vocab.compare`.
 
     Args:
