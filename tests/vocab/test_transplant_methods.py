@@ -137,6 +137,27 @@ def test_blend_takes_the_methods_options_and_stands_alone(six):
     assert both[[BC, CD]] == pytest.approx((alone[0] + alone[1])[[BC, CD]] / 2)
 
 
+def test_nothing_shared():
+    """Methods that need no shared tokens work without; those that do leave the rows to their fallback."""
+    problem = Problem(
+        Vocabulary.of(metaspace(["<unk>", "▁a", "x"], ["<unk>"])),
+        Vocabulary.of(metaspace(["<unk>", "▁e", "f"], ["<unk>"])),
+        {"input": E[:3]},
+        np.array([[0, 0], [1, 2], [2, 1]]),
+        np.array([[0, 0], [2, 1], [1, 2]]),
+        extra={"dictionary": [("a", "e")], "helper": np.ones((3, 2)), "parallel": [("a x", "e f")] * 3},
+    )
+    assert made(problem, "wechsel -> mean").methods() == {"special": 1, "wechsel": 2}
+    problem.vectors = np.array([[0, 0], [1, 2], [2, 1]])
+    assert made(problem, "dictionary -> mean").methods() == {"special": 1, "dictionary": 1, "mean": 1}
+    assert made(problem, "trans-tokenization -> mean").methods() == {"special": 1, "trans-tokenization": 2}
+    assert made(problem, "tokenadapt -> mean").methods() == {"special": 1, "tokenadapt": 2}
+    for method in ("focus", "clp", "omp", "kriging"):
+        problem.notes.clear()
+        assert made(problem, f"{method} -> mean").methods() == {"special": 1, "mean": 2}
+        assert f"{method} needs shared tokens" in problem.notes[0]
+
+
 # Laws, for every registered method.
 
 VOCABULARY = ["▁", "▁a", "▁b", "c", "d", "▁ba", "cd", "▁dab", "1", "."]

@@ -150,6 +150,33 @@ def test_a_kept_file_of_words_is_not_read_again(tmp_path):
         assert ("vectors" in vars(found.words)) is read
 
 
+def test_words_of_a_text(tmp_path):
+    """Trained once for the same text and settings; n-grams of five characters of the marked word."""
+    lines = ["ba bac, ca abacaba!"] * 30
+    options = {"dim": 4, "buckets": 100, "epochs": 2}
+    found = vocab.token_vectors(TOKENIZER, lines, "words", cache=tmp_path, **options)
+    again = vocab.token_vectors(TOKENIZER, lines, "words", cache=tmp_path, **options)
+    assert np.array_equal(found.dense, again.dense) and found.kind == "words"
+    assert {*found.words.vectors.words} == {"ba", "bac", "ca", "abacaba", ",", "!", "</s>"}
+    assert len(list(tmp_path.glob("*.bin"))) == 1
+    assert found.dense[BA] == pytest.approx(unit(found.words.vectors.made_of("ba")[None])[0], abs=1e-6)
+    assert found.frequency[BA] == 60
+    loose = vocab.token_vectors(TOKENIZER, lines, "words", cache=False, **options)
+    assert np.array_equal(loose.dense, found.dense)
+    vocab.token_vectors(TOKENIZER, [*lines, "ba"], "words", cache=tmp_path, **options)
+    assert len(list(tmp_path.glob("*.bin"))) == 2
+    with pytest.raises(InputError, match="no word that it shows 5 times"):
+        vocab.token_vectors(TOKENIZER, ["ba", "bac"], "words", cache=tmp_path, **options)
+
+
+def test_word_boundaries_keep_accents_and_apostrophes():
+    from vocab.vectors.fasttext import _WORD
+
+    assert _WORD.findall("'Yan ƙasa sun ce: \"ọ̀rọ̀-ni'i\".") == [
+        "'", "Yan", "ƙasa", "sun", "ce", ":", '"', "ọ̀rọ̀-ni'i", '"', ".",
+    ]  # fmt: skip
+
+
 def test_spaces_are_aligned_over_words(tmp_path):
     """The source's words are the target's turned by a quarter; no token is a word of the dictionary."""
     six = six_tokens([[0, 0]] * 6)

@@ -16,7 +16,7 @@ import numpy as np
 
 from vocab.mixture import Mixture
 from vocab.options import Options
-from vocab.transplant.copy_ import copy_overlap, overlap
+from vocab.transplant.copy_ import apart
 from vocab.transplant.dense import dense_rows
 from vocab.transplant.helper import helper_rows
 from vocab.transplant.method import Method, Problem
@@ -37,13 +37,8 @@ def rows(problem: Problem, options: ClpOptions) -> Mixture:
         InputError: the problem carries no matrices.
     """
     space = unit(helper_rows(problem))
-    shared, old = overlap(problem.source, problem.target)
-    copied = copy_overlap(problem, pairs=(shared, old))
-    known = np.asarray(space.any(axis=1))
-    usable = known[shared]
-    todo = problem.todo()
-    new = np.setdiff1d(todo[known[todo]], shared)
-    near = space[shared[usable]].astype(np.float64)
+    copied, anchors, column, new = apart(problem, np.asarray(space.any(axis=1)))
+    near = space[anchors].astype(np.float64)
     if options.clip and len(near):
         # Without a positive cosine there are no weights: such a token is left to the fallback.
         new = new[(space[new] @ near.T.astype(np.float32)).max(axis=1) > 0] if len(new) else new
@@ -56,7 +51,7 @@ def rows(problem: Problem, options: ClpOptions) -> Mixture:
     if not len(near):
         problem.notes.append("clp needs shared tokens that the second model has and found none: its rows fall back")
         return copied
-    return copied.then(dense_rows(problem, "clp", new, old[usable], weigh))
+    return copied.then(dense_rows(problem, "clp", new, column, weigh))
 
 
 SPEC = Method(

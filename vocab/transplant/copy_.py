@@ -101,6 +101,23 @@ def copy_overlap(
     return Mixture.build(problem.source, problem.target, "copy", targets, weights, copied=True, evidence=ones)
 
 
+def apart(problem: Problem, known: np.ndarray) -> tuple[Mixture, np.ndarray, np.ndarray, np.ndarray]:
+    """Tell shared tokens, which are copied, from new ones, which are mixed of them.
+
+    Args:
+        problem: what to transplant.
+        known: bool (target vocabulary,): tokens that something is known of; others are neither mixed nor mixed of.
+
+    Returns:
+        The mixture that copies the overlap; the known shared tokens' target ids and source ids; the known new tokens'
+        ids, of those that are wanted. Shared tokens serve too where an earlier link of a chain has filled their rows.
+    """
+    shared, old = overlap(problem.source, problem.target)
+    todo = problem.todo()
+    new = np.setdiff1d(todo[known[todo]], shared)
+    return copy_overlap(problem, pairs=(shared, old)), shared[known[shared]], old[known[shared]], new
+
+
 def rows(problem: Problem, options: CopyOptions) -> Mixture:
     """Copy shared tokens."""
     return copy_overlap(problem, options.match)

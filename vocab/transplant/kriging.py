@@ -17,7 +17,7 @@ from pydantic import Field
 
 from vocab.mixture import Mixture
 from vocab.options import Options
-from vocab.transplant.copy_ import copy_overlap, overlap
+from vocab.transplant.copy_ import apart
 from vocab.transplant.dense import dense_rows
 from vocab.transplant.method import Method, Problem
 from vocab.vectors import as_evidence
@@ -45,18 +45,14 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     from scipy.linalg import cho_factor, cho_solve
 
     problem.needed_matrices("kriging")
-    source, target = problem.source, problem.target
-    evidence = as_evidence(problem.vectors, target)
-    shared, old = overlap(source, target)
-    copied = copy_overlap(problem, pairs=(shared, old))
-    known = evidence.known
-    usable = np.flatnonzero(known[shared])
-    if len(usable) > options.anchors:
-        often = np.zeros(len(target)) if evidence.frequency is None else evidence.frequency
-        usable = np.sort(usable[np.argsort(-often[shared[usable]], kind="stable")[: options.anchors]])
-    anchors = shared[usable]
-    todo = problem.todo()
-    new = np.setdiff1d(todo[known[todo]], shared)
+    evidence = as_evidence(problem.vectors, problem.target)
+    copied, anchors, column, new = apart(problem, evidence.known)
+    if len(anchors) > options.anchors:
+        often = np.zeros(len(problem.target)) if evidence.frequency is None else evidence.frequency
+        kept = np.sort(np.argsort(-often[anchors], kind="stable")[: options.anchors])
+        anchors, column = anchors[kept], column[kept]
+    if not len(anchors):
+        problem.notes.append("kriging needs shared tokens that have a vector and found none: its rows fall back")
     if not len(anchors) or not len(new):
         return copied
     scale = 1.0 / ((evidence.dense is not None) + (evidence.sparse is not None))
@@ -71,7 +67,7 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
         share = cho_solve(factor, like.T).T
         return share, np.sum(share * like, axis=1)
 
-    predicted = dense_rows(problem, "kriging", new, old[usable], weigh, about_mean=True, rescale=options.restore_norm)
+    predicted = dense_rows(problem, "kriging", new, column, weigh, about_mean=True, rescale=options.restore_norm)
     return copied.then(predicted)
 
 

@@ -20,7 +20,7 @@ from pydantic import Field
 from vocab.matrix import stack
 from vocab.mixture import Mixture
 from vocab.options import Options
-from vocab.transplant.copy_ import copy_overlap, overlap
+from vocab.transplant.copy_ import apart
 from vocab.transplant.helper import helper_rows
 from vocab.transplant.method import Method, Problem
 
@@ -93,13 +93,8 @@ def rows(problem: Problem, options: OmpOptions) -> Mixture:
     """Copy the overlap and write other tokens that the second model has as sums of it."""
     source, target = problem.source, problem.target
     space = helper_rows(problem)
-    shared, old = overlap(source, target)
-    copied = copy_overlap(problem, pairs=(shared, old))
-    known = np.asarray(space.any(axis=1))
-    usable = known[shared]
-    atoms, column = space[shared[usable]], old[usable]
-    todo = problem.todo()
-    new = np.setdiff1d(todo[known[todo]], shared)
+    copied, anchors, column, new = apart(problem, np.asarray(space.any(axis=1)))
+    atoms = space[anchors]
     if not len(atoms):
         problem.notes.append("omp needs shared tokens that the second model has and found none: its rows fall back")
         return copied

@@ -10,9 +10,10 @@ import numpy as np
 
 from lexigraft import InputError
 from vocab.vectors.evidence import Evidence
+from vocab.vectors.words import WordFile
 
 _VERSION = 1  # a change in how vectors are made: kept ones no longer count
-KINDS = ("counts+characters", "counts", "characters", "fasttext")
+KINDS = ("counts+characters", "counts", "characters", "fasttext", "words")
 
 
 def token_vectors(
@@ -31,8 +32,9 @@ def token_vectors(
     Args:
         tokenizer: a tokenizer, folder, file, hub id or `Vocabulary`.
         texts: paths or a re-iterable of lines in the language; `characters` needs none.
-        kind: counts+characters (the default evidence), counts, characters, or fasttext (as FOCUS published); or a file
-            of word vectors (fastText .bin or .vec, word2vec, GloVe), which are turned to token vectors.
+        kind: counts+characters (the default evidence), counts, characters, fasttext (as FOCUS published) or words
+            (fastText on words, turned to token vectors, as WECHSEL published); or a file of word vectors (fastText .bin
+            or .vec, word2vec, GloVe), which are turned to token vectors.
         via: cut the text with this tokenizer instead and give its vectors to the tokens that it shares with
             `tokenizer`, others none: for an extended vocabulary, the tokenizer of the language alone (FOCUS's extension
             mode).
@@ -40,8 +42,9 @@ def token_vectors(
         cache: keep vectors by content and use kept ones: a folder, or True for the user's cache folder. Nothing
             means True for fasttext and word vectors, which take long, and False else.
         progress: called with lines done.
-        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for counts: contexts, rank; for word
-            vectors: rule (see `vocab.vectors.from_words`).
+        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for words: dim, epochs, min_count,
+            buckets, threads; for counts: contexts, rank; for a file of word vectors: rule (see
+            `vocab.vectors.from_words`).
 
     Returns:
         Evidence of shape (tokens, columns), an array-like; rows are 0 where nothing is known of a token.
@@ -62,7 +65,7 @@ def token_vectors(
                 f"unknown kind of token vectors {str(kind)!r}",
                 expected=f"one of {', '.join(KINDS)}, or a file of word vectors",
             )
-        return _of_words(vocabulary, texts, Path(kind), cache, **options)
+        return _of_words(vocabulary, texts, WordFile(Path(kind)), cache, f"word vectors ({Path(kind).name})", **options)
     characters = None
     if "characters" in kind:
         from vocab.vectors.characters import character_vectors
@@ -72,6 +75,8 @@ def token_vectors(
             return Evidence(sparse=characters, kind=kind)
     if texts is None:
         raise InputError(f"{kind} vectors need text", expected="texts=: paths or a re-iterable of lines")
+    if kind == "words":
+        return _of_own_words(vocabulary, texts, cache, options)
     from vocab.vectors.counts import encode
 
     ids, starts = encode(vocabulary, texts, progress)
@@ -100,12 +105,27 @@ def as_evidence(vectors: Any, vocabulary: Any, texts: Any = None) -> Evidence:
     return Evidence.of(vectors, len(vocabulary))
 
 
-def _of_words(vocabulary: Any, texts: Any, path: Path, cache: Any, rule: str | None = None) -> Evidence:
+def _of_own_words(vocabulary: Any, texts: Any, cache: Any, options: dict[str, Any]) -> Evidence:
+    """Token vectors from word vectors trained on the text."""
+    import tempfile
+
+    from vocab.vectors import cache as store
+    from vocab.vectors.fasttext import train_words
+
+    if cache is None or cache is True:
+        cache = store.folder()
+    if cache:
+        return _of_words(vocabulary, texts, train_words(texts, Path(cache), **options), cache, "words")
+    with tempfile.TemporaryDirectory() as folder:
+        file = train_words(texts, Path(folder), **options)
+        _ = file.vectors  # read while the file is there
+        return _of_words(vocabulary, texts, file, False, "words")
+
+
+def _of_words(vocabulary: Any, texts: Any, file: WordFile, cache: Any, kind: str, rule: str | None = None) -> Evidence:
     """Token vectors from a file of word vectors."""
     from vocab.vectors.from_words import from_words, word_counts
-    from vocab.vectors.words import WordFile
 
-    file = WordFile(path)
     often = None if texts is None else word_counts(file.vectors, texts)
     content = np.zeros(0, np.int64) if often is None else often
     name = {"version": _VERSION, "words": file.digest, "rule": rule}
@@ -118,7 +138,7 @@ def _of_words(vocabulary: Any, texts: Any, path: Path, cache: Any, rule: str | N
         from vocab.vectors.counts import encode
 
         frequency = np.bincount(encode(vocabulary, texts)[0], minlength=len(vocabulary))
-    return Evidence(dense, frequency=frequency, kind=f"word vectors ({path.name})", words=file)
+    return Evidence(dense, frequency=frequency, kind=kind, words=file)
 
 
 def _kept(
