@@ -202,7 +202,7 @@ def writes_all(name: str):
 
 
 def bare(text: str) -> str:
-    return re.sub(r"\s", "", text)
+    return text.replace(" ", "")
 
 
 def there_and_back(tokenizer, text: str) -> str:

@@ -87,6 +87,9 @@ def test_supertokens_cross_spaces_once_words_are_learnt():
     tokenizer = train_tokenizer(text, algorithm="supertokens", vocab_size=36)
     assert "▁ina▁ruwa" in tokenizer.get_vocab()
     assert "▁ina▁ruwa" in pieces(tokenizer, "gida ina ruwa")
+    assert (
+        tokenizer.decode(tokenizer("ina ruwa ina ruwa")["input_ids"], skip_special_tokens=True) == "ina ruwa ina ruwa"
+    )
     assert not any("," in piece[:-1] or "," in piece[1:] for piece in tokenizer.get_vocab())
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     crossing = ["▁" in left + right[0] and "▁" in (left + right)[1:] for left, right in model["merges"]]

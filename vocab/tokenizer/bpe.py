@@ -92,20 +92,18 @@ def continued(model: dict[str, Any], task: Task, wanted: int, *, longest: int) -
     """
     from tokenizers import models
 
-    old = models.BPE(model["vocab"], [tuple(pair) for pair in model["merges"]])
+    merges = [tuple(pair) for pair in model["merges"]]
+    old = models.BPE(model["vocab"], merges, unk_token=task.unk, fuse_unk=True)
     letters: dict[str, str] = {}
     counts: Counter[str] = Counter()
     for part, count in _ranked(task.counts):
-        # A letter that is no piece stands in no token: what stands around it is not joined.
-        place = 0
         run = ""
         for token in old.tokenize(part):
-            start = part.index(token.value, place)
-            if start > place:
+            if token.value == task.unk:  # nothing is joined across what is not known
                 counts[run] += count
                 run = ""
-            run += letters.setdefault(token.value, chr(_PRIVATE.start + len(letters)))
-            place = start + len(token.value)
+            else:
+                run += letters.setdefault(token.value, chr(_PRIVATE.start + len(letters)))
         counts[run] += count
     del counts[""]
     if len(letters) > len(_PRIVATE):
@@ -127,13 +125,13 @@ def continued(model: dict[str, Any], task: Task, wanted: int, *, longest: int) -
             learnt = merged(replace(inner, vocab_size=size))
         except TooManyPieces as error:
             learnt, short = merged(replace(inner, vocab_size=error.most)), True
-        vocabulary, merges = dict(model["vocab"]), list(model["merges"])
+        vocabulary, table = dict(model["vocab"]), list(model["merges"])
         for pair in learnt["merges"]:
             left, right = (piece.translate(spelled) for piece in pair)
-            merges.append([left, right])
+            table.append([left, right])
             vocabulary.setdefault(left + right, len(vocabulary))
         if len(vocabulary) == goal:
-            return model | {"vocab": vocabulary, "merges": merges}
+            return model | {"vocab": vocabulary, "merges": table}
         if short:
             raise TooManyPieces(task, len(vocabulary))
         size += goal - len(vocabulary)  # two merges may spell the same piece

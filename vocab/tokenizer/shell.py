@@ -22,6 +22,7 @@ _TWEETS = (
     (r"(?<![\w.@])@\w+", "@user"),
     (r"[\x{FE0E}\x{FE0F}\x{1F3FB}-\x{1F3FF}]", ""),
 )
+_WHOLE = Units()
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
@@ -187,13 +188,16 @@ def _level() -> dict[str, Any]:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
 
 
-def decoder_of(family: str, *, byte_fallback: bool, spaces: bool, units: Units) -> dict[str, Any]:
+def decoder_of(
+    family: str, *, byte_fallback: bool, spaces: bool, across: bool = False, units: Units = _WHOLE
+) -> dict[str, Any]:
     """Make the decoder of a family.
 
     Args:
         family: metaspace, byte-level or wordpiece.
         byte_fallback: some pieces are bytes.
         spaces: the text begins with no space that was put there.
+        across: pieces may hold several words.
         units: how syllables are put together.
     """
     if family == "wordpiece":
@@ -201,6 +205,11 @@ def decoder_of(family: str, *, byte_fallback: bool, spaces: bool, units: Units) 
     elif family == "byte-level":
         strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
         state = _level() if spaces else {"type": "Sequence", "decoders": [_level(), strip]}
+    elif across and not spaces:
+        # The decoder `Metaspace` drops every mark of the first piece, not its first alone.
+        steps: list[dict[str, Any]] = [{"type": "ByteFallback"}] if byte_fallback else []
+        steps += [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "}, {"type": "Fuse"}]
+        state = {"type": "Sequence", "decoders": [*steps, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
     else:
         state = decoder_state(byte_fallback, prefix=not spaces)
     if not units.together:

@@ -223,7 +223,11 @@ def _finished(
         added.append({"id": index, "content": text, "lstrip": lstrip, "rstrip": rstrip, **flags})
     if shell["decoder"] is None:
         shell["decoder"] = decoder_of(
-            chosen.family, byte_fallback=task.byte_fallback, spaces=settings.spaces_as_tokens, units=units
+            chosen.family,
+            byte_fallback=task.byte_fallback,
+            spaces=settings.spaces_as_tokens,
+            across=chosen.across,
+            units=units,
         )
     full = shell | {"added_tokens": added, "post_processor": post_processor_state(likeness), "model": model}
     roles = likeness.settings | {f"{role}_token": text for role, text in likeness.specials.items()}
