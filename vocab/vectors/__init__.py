@@ -42,8 +42,8 @@ def token_vectors(
         cache: keep vectors by content and use kept ones: a folder, or True for the user's cache folder. Nothing
             means True for fasttext and word vectors, which take long, and False else.
         progress: called with lines done.
-        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for words: dim, epochs, min_count,
-            buckets, threads; for counts: contexts, rank; for a file of word vectors: rule (see
+        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for counts: contexts, rank; for words:
+            dim, epochs, min_count, buckets, threads, rule; for a file of word vectors: rule (see
             `vocab.vectors.from_words`).
 
     Returns:
@@ -112,14 +112,15 @@ def _of_own_words(vocabulary: Any, texts: Any, cache: Any, options: dict[str, An
     from vocab.vectors import cache as store
     from vocab.vectors.fasttext import train_words
 
+    rule = options.pop("rule", None)
     if cache is None or cache is True:
         cache = store.folder()
     if cache:
-        return _of_words(vocabulary, texts, train_words(texts, Path(cache), **options), cache, "words")
+        return _of_words(vocabulary, texts, train_words(texts, Path(cache), **options), cache, "words", rule)
     with tempfile.TemporaryDirectory() as folder:
         file = train_words(texts, Path(folder), **options)
         _ = file.vectors  # read while the file is there
-        return _of_words(vocabulary, texts, file, False, "words")
+        return _of_words(vocabulary, texts, file, False, "words", rule)
 
 
 def _of_words(vocabulary: Any, texts: Any, file: WordFile, cache: Any, kind: str, rule: str | None = None) -> Evidence:

@@ -4,6 +4,9 @@
 (WECHSEL without n-grams): the mean of the vectors of the words whose cut, written alone or after a space, contains the
 token, weighted by the words' frequency; a word that contains it in both spellings counts twice. `plain` (OFA): the
 same with the capitalised word as a third spelling, and every word alike.
+
+By `subwords` every string gets a vector, also one whose n-grams the text never showed: their rows were drawn and never
+trained. For a multilingual source vocabulary, most of which no text of one language shows, `words` is the safer rule.
 """
 
 from __future__ import annotations
