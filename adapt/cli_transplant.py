@@ -20,6 +20,9 @@ transplant = typer.Typer(help="Give a model a new vocabulary.", no_args_is_help=
 
 Source = Annotated[str, typer.Argument(help="Source model: folder or hub id.")]
 Vectors = Annotated[str | None, typer.Option(help="Evidence: counts+characters, fasttext, ... or a file.")]
+SourceVectors = Annotated[
+    Path | None, typer.Option(help="File of word vectors of the source's language, for methods that compare the two.")
+]
 Dictionary = Annotated[Path | None, typer.Option(help="Bilingual dictionary, tab-separated.")]
 Parallel = Annotated[
     tuple[Path, Path] | None,
@@ -38,8 +41,10 @@ def run(
     text: Texts = [],  # noqa: B006 - Typer reads the default, nobody changes it
     method: Annotated[str | None, typer.Option(help="A method, a chain, or auto; our default if not given.")] = None,
     vectors: Vectors = None,
+    source_vectors: SourceVectors = None,
     dictionary: Dictionary = None,
     parallel: Parallel = None,
+    edits: Annotated[Path | None, typer.Option(help="Rows written by hand, YAML: ▁gida: {▁house: 1.0}.")] = None,
     seed: Seed = 0,
     score: Score = True,
     heldout: Heldout = None,
@@ -49,8 +54,8 @@ def run(
 
     new_folder(output)
     graft = vocab.transplant(
-        _folder(source), target, method=method, vectors=vectors, dictionary=dictionary, parallel=parallel,
-        texts=text or None, seed=seed, score=_scored(score, heldout),
+        _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors, dictionary=dictionary,
+        parallel=parallel, edits=edits, texts=text or None, seed=seed, score=_scored(score, heldout),
     )  # fmt: skip
     _wrote(graft, output)
 
@@ -125,7 +130,9 @@ def forecast(
         typer.Option(help="A method or chain, `default`; several times. All that can run if not given."),
     ] = None,
     vectors: Vectors = None,
+    source_vectors: SourceVectors = None,
     dictionary: Dictionary = None,
+    parallel: Parallel = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of hidden tokens.")] = 3,
     share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the overlap that is hidden.")] = 0.2,
     output: Annotated[Path | None, typer.Option(help="Write the whole table as CSV.")] = None,
@@ -136,7 +143,7 @@ def forecast(
     with console.status("") as status:
         table = ask(
             _folder(source), target, text or None, method or None, seeds=range(seeds), share=share, vectors=vectors,
-            dictionary=dictionary,
+            source_vectors=source_vectors, dictionary=dictionary, parallel=parallel,
             progress=lambda done, total, facts: status.update(f"{facts['method']} ({done + 1} of {total})"),
         )  # fmt: skip
     if output is not None:

@@ -158,12 +158,14 @@ def test_auto_says_why(tiny_source, monkeypatch):
     target = metaspace([*(f"▁{t}" for t in tokens), "▁mata", "▁kudawato", *"abcdefghiklmnorstuwy"])
     monkeypatch.setattr(forecasting, "FEWEST", 4)
     text = [" ".join(tokens[i::3]) + " mata kudawato" for i in range(3)] * 4
-    graft = vocab.transplant(tiny_source, target, method="auto", texts=text)
+    other = np.random.default_rng(0).standard_normal((len(load_tokenizer(tiny_source)), 5))
+    graft = vocab.transplant(tiny_source, target, method="auto", texts=text, source_vectors=other)
     chosen = graft.report["auto"]
     assert set(chosen["forecast"]) >= {"default", "subwords", "kriging"} and not {"mean", "random"} & set(
         chosen["forecast"]
     )
-    assert chosen["not_run"]["dictionary"] == ["dictionary"] and graft.report["method"] == chosen["method"]
+    assert chosen["not_run"]["dictionary"] == "needs dictionary" and graft.report["method"] == chosen["method"]
+    assert "one space" in chosen["not_run"]["wechsel"], "what was given does not fit it: left out, and said"
     best = next(iter(chosen["forecast"]))
     assert best in chosen["why"] or "No method" in chosen["why"]
     assert "Why this method" in graft.markdown and chosen["why"] in graft.markdown

@@ -102,6 +102,10 @@ def test_sentence_models_stay_what_they_are(sentence_model, tmp_path):
     assert "retrieval" not in vocab.transplant(sentence_model, target, parallel=pairs, score=False).report
     with pytest.raises(InputError, match="parallel text"):
         vocab.transplant(sentence_model, target, parallel=(["a", "b"], ["a"]))
+    modules = json.loads((sentence_model / "modules.json").read_text())
+    (sentence_model / "modules.json").write_text(json.dumps([*modules, {"path": "../elsewhere"}]))
+    with pytest.raises(InputError, match="outside the model's folder"):
+        graft.save(tmp_path / "again")
 
 
 def test_sentence_transformers_loads_what_was_written(sentence_model, tmp_path):
@@ -125,6 +129,8 @@ def test_pooling_looks_at_no_padding(sentence_model, pooling):
     (sentence_model / "1_Pooling" / "config.json").write_text('{"pooling_mode_lasttoken": true}')
     with pytest.raises(InputError, match="this pooling is not known"):
         pooling_of(sentence_model)
+    graft = vocab.transplant(sentence_model, TARGET, parallel=[("a", "b"), ("c", "d")], method="subwords")
+    assert "Retrieval was not measured" in graft.report["retrieval"]["note"] and "not measured" in graft.html
 
 
 def test_accuracy_by_hand():
@@ -180,11 +186,11 @@ print(peak() - before)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is read from `resource`")
 def test_the_body_is_not_in_memory(tiny_source, tmp_path):
-    """A body of 400 MB in five files, embeddings of 6 MB: what is needed beyond start-up stays below 128 MB."""
+    """A body of 200 MB in several files, embeddings of 5 MB: what is needed beyond start-up stays below 96 MB."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        vocab_size=1000, hidden_size=1536, num_hidden_layers=5, num_attention_heads=8, num_key_value_heads=1,
+        vocab_size=1000, hidden_size=1536, num_hidden_layers=3, num_attention_heads=8, num_key_value_heads=1,
         intermediate_size=6656, tie_word_embeddings=True, torch_dtype="bfloat16",
     )  # fmt: skip
     with torch.device("meta"):
@@ -193,12 +199,12 @@ def test_the_body_is_not_in_memory(tiny_source, tmp_path):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(0.01)
-    model.save_pretrained(tmp_path / "large", max_shard_size="80MB")
+    model.save_pretrained(tmp_path / "large", max_shard_size="50MB")
     size = sum(file.stat().st_size for file in (tmp_path / "large").glob("*.safetensors"))
-    assert size > 350e6
+    assert size > 190e6
     metaspace([f"▁w{n}" for n in range(900)]).save_pretrained(tmp_path / "large")
     metaspace([f"▁w{n}" for n in range(0, 1200, 2)]).save_pretrained(tmp_path / "target")
     command = [sys.executable, "-c", MEASURE, tmp_path / "large", tmp_path / "target", tmp_path / "made"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, check=True)
-    assert float(done.stdout) < 128, done.stdout
-    assert len(list((tmp_path / "made").glob("model*.safetensors"))) >= 5
+    assert float(done.stdout) < 96, done.stdout
+    assert len(list((tmp_path / "made").glob("model*.safetensors"))) >= 4

@@ -47,7 +47,7 @@ def transplant(
             (what a forecast on hidden shared tokens says is best), or None: focus on counts and characters with the
             norm restored, then old pieces, then the mean.
         vectors: evidence about the target's tokens: an array (target vocabulary, k), what `vocab.token_vectors`
-            returns, or a kind of it to be made from `texts`.
+            returns, a kind of it to be made from `texts`, or a file of word vectors.
         source_vectors: the same for the source's tokens, for methods that compare across vocabularies.
         dictionary: bilingual dictionary, for methods that use one.
         parallel: parallel text, for methods that use it.

@@ -51,10 +51,12 @@ def choose(setting: Setting, options: Any = None) -> Choice:
     if setting.texts is None and setting.vectors is None:
         vectors = WITHOUT_TEXT
     names = [name for name in runnable(setting) if name not in FLOORS]
+    refused: dict[str, str] = {}
     table = of_setting(
         setting,
         {name: Candidate(None if name == DEFAULT else name, vectors, options) for name in names},
         most=MOST,
+        refused=refused,
     )
     best = str(table.index[0])
     gap, low, high = compare(table, best, DEFAULT, MEASURE)
@@ -62,7 +64,7 @@ def choose(setting: Setting, options: Any = None) -> Choice:
     ahead = f"{MEASURE} {figures[best]:.3f} against {figures[DEFAULT]:.3f}, {gap:+.3f} ({low:+.3f} to {high:+.3f})"
     taken = best if low > 0 else DEFAULT
     if best == DEFAULT:
-        why = f"No method that can run finds hidden rows better than the default chain ({len(names)} tried)."
+        why = f"No method that can run finds hidden rows better than the default chain ({len(table)} tried)."
     elif taken == DEFAULT:
         why = f"{best} is not distinguishable from the default chain ({ahead}): the default is kept."
     else:
@@ -74,6 +76,9 @@ def choose(setting: Setting, options: Any = None) -> Choice:
         "method": " -> ".join(links),
         "why": why,
         "forecast": rows.to_dict("index"),
-        "not_run": {m.name: sorted(m.needs) for m in METHODS if m.name not in names and m.name not in FLOORS},
+        "not_run": {
+            **{m.name: f"needs {' and '.join(sorted(m.needs))}" for m in METHODS if m.name not in {*names, *FLOORS}},
+            **refused,
+        },
     }
     return Choice(links, chain.options_of(links, options, default=method is None), facts)

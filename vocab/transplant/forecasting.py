@@ -116,9 +116,13 @@ def of_setting(
     seeds: Sequence[int] = (0, 1, 2),
     share: float = 0.2,
     most: int = 2000,
+    refused: dict[str, str] | None = None,
     progress: Progress | None = None,
 ) -> DataFrame:
-    """Forecast for a transplant that is set up already; see `forecast`."""
+    """Forecast for a transplant that is set up already; see `forecast`.
+
+    With `refused` a method that cannot use what was given is left out, and there is told why.
+    """
     import pandas as pd
 
     from vocab.transplant import chain
@@ -149,12 +153,20 @@ def of_setting(
         for place, name in enumerate(candidates):
             if progress is not None:
                 progress(number * len(candidates) + place, len(seeds) * len(candidates), {"method": name})
+            if refused is not None and name in refused:
+                continue
             since = time.perf_counter()
-            made = task.rows_by(problems[name], parsed[name][0], settings[name])
+            try:
+                made = task.rows_by(problems[name], parsed[name][0], settings[name])
+            except InputError as error:
+                if refused is None:
+                    raise
+                refused[name] = str(error)
+                continue
             seconds[name] += (time.perf_counter() - since) / len(seeds)
             scores[name].append(task.score(made))
     who = np.concatenate(drawn)
-    every = {name: np.concatenate(found) for name, found in scores.items()}
+    every = {name: np.concatenate(found) for name, found in scores.items() if len(found) == len(seeds)}
     table = pd.DataFrame(
         {name: {**_interval(who, found), "hidden": hidden, "draws": len(seeds), "seconds": round(seconds[name], 3)}
          for name, found in every.items()}
@@ -206,10 +218,10 @@ class _Task:
     @classmethod
     def of(cls, setting: Setting, rows: np.ndarray, old: np.ndarray, pool: tuple[Any, Any], seed: int) -> _Task:
         from vocab.transplant.hidden import blank, without
-        from vocab.vectors.evidence import Evidence
+        from vocab.vectors import as_evidence
 
         given = setting.source_vectors
-        given = given if given is None else blank(Evidence.of(given, len(setting.old)), old)
+        given = given if given is None else blank(as_evidence(given, setting.old), old)
         matrix = setting.matrices["input"]
         shown = take(matrix, np.setdiff1d(pool[1], old))
         view = without(setting.old, old)

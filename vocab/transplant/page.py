@@ -50,6 +50,7 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
     shared = f"Shared with the source: {overlap['tokens']:,} tokens ({100 * overlap['share']:.1f} %{shown})."
     yield Section("", [f"Method: {report['method']}. Evidence: {report['evidence']}.", shared], items=report["notes"])
     if chosen := report.get("auto"):
+        left_out = [f"Not tried: {name} ({why})" for name, why in chosen["not_run"].items()]
         yield Section(
             "Why this method",
             [chosen["why"]],
@@ -59,6 +60,7 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
                  f"{f['cosine']:.3f}", f"{f['seconds']:.1f}"]
                 for name, f in chosen["forecast"].items()
             ],
+            left_out,
         )  # fmt: skip
     yield Section(
         "Rows",
@@ -116,6 +118,9 @@ def _before_training(found: dict[str, Any]) -> Section:
 
 def _retrieval(found: dict[str, Any]) -> Section:
     section = Section("Retrieval on parallel text")
+    if "note" in found:
+        section.text = [found["note"]]
+        return section
     section.text = [
         f"Share of {found['pairs']} sentences whose translation is the nearest of all (accuracy@1); {found['how']}"
     ]

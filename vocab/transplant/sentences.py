@@ -108,7 +108,8 @@ def retrieval(setting: Setting, mixture: Mixture) -> dict[str, Any] | None:
         mixture: how the rows are made.
 
     Returns:
-        By model accuracy@1 both ways; None without parallel text, or for a model that is not a plain encoder.
+        By model accuracy@1 both ways, or only a `note` where the model pools in a way that is not known; None without
+        parallel text, or for a model that is not a plain encoder.
 
     Raises:
         InputError: the two sides differ in length.
@@ -119,7 +120,10 @@ def retrieval(setting: Setting, mixture: Mixture) -> dict[str, Any] | None:
     if parallel is None or model.get_output_embeddings() is not None or model.config.is_encoder_decoder:
         return None
     first, second = _sample(parallel, setting.seed)
-    pooling = pooling_of(setting.carrier.folder)
+    try:
+        pooling = pooling_of(setting.carrier.folder)
+    except InputError as error:
+        return {"note": f"Retrieval was not measured: {error}"}
     before = setting.carrier.fresh()
     here = embed(before, setting.old_tokenizer, first, pooling)
     models = {"source": embed(before, setting.old_tokenizer, second, pooling)}

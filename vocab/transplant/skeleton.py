@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lexigraft import InputError
 from vocab.transplant import shards
 from vocab.transplant.apply import biases_of, swap
 from vocab.transplant.load import class_of, load_model
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 # What a sentence-embedding model has beside its weights: how states become one vector.
-_BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "README.md")
+_BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
 
 
 @dataclass
@@ -160,6 +161,8 @@ def _copy_beside(source: Path, target: Path) -> None:
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     for module in json.loads((source / "modules.json").read_text(encoding="utf-8")):
-        inner = source / module.get("path", "")
-        if module.get("path") and inner.is_dir():
-            shutil.copytree(inner, target / module["path"], dirs_exist_ok=True)
+        path = Path(module.get("path", ""))
+        if path.is_absolute() or ".." in path.parts:
+            raise InputError("a module lies outside the model's folder", file=source / "modules.json", found=str(path))
+        if path.parts and (source / path).is_dir():
+            shutil.copytree(source / path, target / path, dirs_exist_ok=True)

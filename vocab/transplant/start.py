@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vocab.mixture import Mixture
     from vocab.transplant.setting import Setting
 
-WORDS = 150
+WORDS = 120
 FLOOR = "copy + random"
 
 
