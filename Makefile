@@ -3,7 +3,7 @@ BIN := .venv/bin
 # The end of each stamp names what is installed; a changed pyproject or constraints file installs again.
 STAMPS := .venv/.stamps
 
-.PHONY: demo test test-all lint types ui bench-transplant bench-pretrain clean
+.PHONY: demo test test-all lint types ui bench-transplant bench-tokenizers bench-pretrain clean
 
 demo: $(STAMPS)/demo
 	$(BIN)/lexigraft demo $(ARGS)
@@ -37,6 +37,10 @@ $(STAMPS)/dev: $(STAMPS)/demo
 # SOURCE: folder of a multilingual source model; TEXT: text of the language, one sentence a line.
 bench-transplant: $(STAMPS)/dev
 	$(BIN)/python benchmarks/transplant.py --source $(SOURCE) --text $(TEXT) $(ARGS)
+
+# SOURCE: a tokenizer; TEXT: files of raw text.
+bench-tokenizers: $(STAMPS)/dev
+	$(BIN)/python benchmarks/tokenizers.py --source $(SOURCE) --text $(TEXT) $(ARGS)
 
 bench-pretrain: $(STAMPS)/dev
 	$(BIN)/python benchmarks/pretrain.py --source $(SOURCE) --text $(TEXT) $(ARGS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vocab.compare.text import Text
+from vocab.tokenizer.roles import state_of
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
@@ -73,17 +73,16 @@ def looks_at_words_alone(backend: Any) -> bool:
     Args:
         backend: a `tokenizers.Tokenizer`.
     """
-    raw = json.loads(backend.to_str())
-    if raw["model"].get("dropout"):
+    if getattr(backend.model, "dropout", None):
         return False
-    if not all(map(_is_local, _flat(raw["normalizer"], "normalizers"))):
+    if not all(map(_is_local, _flat(state_of(backend.normalizer), "normalizers"))):
         return False
-    cutters = _flat(raw["pre_tokenizer"], "pretokenizers")
+    cutters = _flat(state_of(backend.pre_tokenizer), "pretokenizers")
     return bool(cutters) and _cuts_at_spaces(cutters[0])
 
 
-def _flat(state: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
-    if state is None:
+def _flat(state: dict[str, Any], inner: str) -> list[dict[str, Any]]:
+    if not state:
         return []
     return [part for one in state[inner] for part in _flat(one, inner)] if state["type"] == "Sequence" else [state]
 

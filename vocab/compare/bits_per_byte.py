@@ -1,0 +1,36 @@
+"""Bits per byte of a tiny language model: the same decoder trained on equal bytes with each tokenizer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lexigraft import InputError
+from vocab.compare.metric import Measured, Metric, Resampled
+from vocab.fit import fit
+
+
+def measure(measured: Measured) -> Resampled:
+    """Train on the text given for it, and score the compared text; the interval is over seeds."""
+    train = measured.given.get("train")
+    if train is None:
+        raise InputError("bits_per_byte trains tiny models, and has no text to train them on", expected="train=: text")
+    found = fit(
+        measured.view,
+        train,
+        measured.text.lines,
+        seeds=measured.given.get("seeds", (0, 1, 2)),
+        options=measured.given.get("options"),
+        progress=measured.given.get("progress"),
+    )
+    return Resampled(float(np.mean(found.bits)), interval=found.interval)
+
+
+SPEC = Metric(
+    name="bits_per_byte",
+    summary="bits that a tiny decoder, trained on equal bytes, needs for the text / its bytes; mean of three seeds",
+    unit="bits per byte",
+    better="lower",
+    paper="Goldman et al. 2024 (models that differ in their tokenizer only); bits per byte: Gao et al. 2020, section 3",
+    measure=measure,
+    asked=True,
+)
