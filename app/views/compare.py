@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from app.parts import whole_text
 from app.parts.guard import messages, plain
 from app.parts.pieces import Cut, facts_html, table_html
 from app.parts.tokenizers import at_hand, load
@@ -59,6 +60,7 @@ def page() -> None:
             st.error(plain(f"{name}: {error}"), icon=":material/error:")
     if cuts:
         _draw(cuts)
+        whole_text.draw([cut.name for cut in cuts])
 
 
 def _take_sample() -> None:

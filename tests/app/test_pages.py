@@ -169,5 +169,24 @@ def test_compare_says_what_cannot_be_loaded(app, name):
     assert sound(test) and len(test.error) == 1
 
 
+def test_compare_on_a_whole_text(app, tiny_source, runs, tmp_path):
+    """Metrics, changes and the clinic of a file; nothing of the file becomes HTML."""
+    import shutil
+
+    shutil.copytree(tiny_source, write_run(runs / "nya-a") / "tokenizer")
+    file = tmp_path / "text.txt"
+    file.write_text(f"walking houses {NASTY}\nwalked to the water\n" * 5)
+    test = app("views/compare.py", tokenizers=[str(tiny_source), "run: nya-a"], text="walking", file=str(file))
+    assert sound(test) and not test.error
+    assert [tab.label for tab in test.tabs] == ["Metrics", "Fixed and broken", "Speaker’s clinic"]
+    metrics = test.dataframe[0].value
+    assert "fertility" in set(metrics["metric"]) and "[" in metrics.iloc[0]["run: nya-a"]
+    assert "0 words in fewer pieces" in "".join(m.value for m in test.markdown)
+    assert "Marks (TSV)" in {b.label for b in test.download_button}
+    assert "<img" not in drawn(test)
+    missing = app("views/compare.py", tokenizers=str(tiny_source), text="walking", file=str(tmp_path / "no.txt"))
+    assert sound(missing) and "no such text file" in missing.error[0].value
+
+
 def test_compare_without_tokenizer_or_text(app, tiny_source):
     assert "Type some text" in app("views/compare.py", tokenizers=str(tiny_source), text=" ").info[0].value
