@@ -101,6 +101,7 @@ def blend(parts: Sequence[tuple[float, Mixture]], name: str, matrices: Mapping[s
         evidence=np.where(known.any(axis=0), evidence / np.maximum(told.sum(axis=0), 1e-12), np.nan).astype(np.float32),
         explicit_rows=np.unique(np.concatenate([m.explicit_rows for m in mixtures])),
         explicit={},
+        rank=max(m.rank for m in mixtures),
         **_bases(mixtures),
     )
     if len(result.explicit_rows):

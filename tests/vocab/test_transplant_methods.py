@@ -54,6 +54,24 @@ def test_random(six):
     assert mixture.methods() == {"special": 1, "random": 5}
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "divisor", "drawn"),
+    [
+        ("wechsel", {}, 6, [B, BC, E_, D, CD]),
+        ("wechsel", {"random": {"ddof": 1}}, 5, [B, BC, E_, D, CD]),
+        ("ofa", {}, 6, [BC, E_, CD]),
+        ("focus", {}, 5, [BC, E_, CD]),
+        ("random", {}, 5, [B, BC, E_, D, CD]),
+    ],
+)
+def test_fallback_rows_are_drawn_as_published(six, method, options, divisor, drawn):
+    """WECHSEL and OFA divide by n in the deviation of rows without a vector, FOCUS by n - 1."""
+    six.vectors, six.source_vectors = np.zeros((6, 2)), np.zeros((6, 2))
+    normal = np.random.default_rng([3, 0]).standard_normal((len(drawn), 2))
+    expected = np.array([2, 7 / 3]) + normal * np.sqrt(np.array([26, 84 - 6 * (7 / 3) ** 2]) / divisor)
+    assert made(six, method, **options).apply(E)[drawn] == pytest.approx(expected, rel=1e-5)
+
+
 def test_random_gives_each_matrix_rows_of_its_own(six):
     output = 10 + E[::-1]
     mixture = made(replace(six, matrices={"input": E, "output": output}), "random")

@@ -79,6 +79,9 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
             result[link] = value if isinstance(value, model) else model.model_validate(value)
         except ValidationError as error:
             raise InputError(f"options of {link}: {error.errors()[0]['msg']}", found=repr(value)) from None
+        published = METHODS[links[0]].fallback_options.get(link, {})
+        left = {name: choice for name, choice in published.items() if getattr(result[link], name) is None}
+        result[link] = result[link].model_copy(update=left)
     if default and "focus" in result and getattr(result["focus"], "restore_norm", None) is None:
         result["focus"] = result["focus"].model_copy(update={"restore_norm": True})
     return result

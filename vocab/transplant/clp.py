@@ -66,5 +66,6 @@ SPEC = Method(
     rows=rows,
     needs=frozenset({"helper"}),
     fallback=("random",),
+    fallback_options={"random": {"ddof": 0}},
     evidence="the best cosine in the second model",
 )

@@ -9,8 +9,8 @@ import numpy as np
 
 from lexigraft import InputError
 from vocab.matrix import take
+from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant.copy_ import overlap
-from vocab.transplant.load import load_model
 from vocab.transplant.method import Problem
 from vocab.view import Vocabulary
 
@@ -28,12 +28,14 @@ def helper_rows(problem: Problem) -> np.ndarray:
     Raises:
         InputError: rows of another number, NaN in them, or no token in common.
     """
+    from vocab.transplant.apply import matrices_of
+    from vocab.transplant.skeleton import Carrier
+
     given: Any = problem.extra["helper"]
     target = problem.target
     if isinstance(given, str | Path):
-        embedding: Any = load_model(given).get_input_embeddings()
-        matrix = embedding.weight.detach()
-        theirs = Vocabulary.of(given)
+        theirs = Vocabulary.of(load_tokenizer(given))
+        matrix = matrices_of(Carrier.load(given).model, theirs)["input"]
         result = np.zeros((len(target), int(matrix.shape[1])), np.float32)
         mine, other = overlap(theirs, target)
         if not len(mine):

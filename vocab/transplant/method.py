@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,8 @@ class Method:
         rows: fills the rows it has evidence for and leaves the others empty.
         needs: what must be given: of `vectors`, `source_vectors`, `dictionary`, `parallel`, `helper`, `texts`.
         fallback: the published method's own fallback, as a chain; a bare name means `name -> fallback`.
+        fallback_options: options of the fallback's methods as published, where they differ from the methods' own: by
+            method, then by option; they take the place of options that are None.
         convex: rows have weights >= 0 that sum to 1.
         copies_overlap: shared tokens get exactly their old row.
         evidence: what the number says that a row carries as its evidence (`Mixture.evidence`).
@@ -97,6 +99,7 @@ class Method:
     rows: Callable[[Problem, Any], Mixture]
     needs: frozenset[str] = frozenset()
     fallback: tuple[str, ...] = ()
+    fallback_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     convex: bool = True
     copies_overlap: bool = True
     evidence: str = "1 for a copied row"

@@ -2,9 +2,9 @@
 
 Paper: Liu et al. (2024), "OFA: A Framework of Initializing Unseen Subword Embeddings for Efficient Large-scale
 Multilingual Continued Pretraining", section 3. Shared tokens (case ignored) are copied; others are softmax(cosine /
-0.1) over k = 10. A token without a vector takes a random row (the authors' code divides by n in its standard
-deviation: options `random: {ddof: 0}`). With `rank` the rows are mixed on coordinates U S of E = U S V^T: mixing is
-linear, so the new matrix is the mixture of E brought to that rank, which is what a plain model can hold.
+0.1) over k = 10. A token without a vector takes a random row, drawn with the population's standard deviation. With
+`rank` the rows are mixed on coordinates U S of E = U S V^T: mixing is linear, so the new matrix is the mixture of E
+brought to that rank, which is what a plain model can hold.
 
 Needs: vectors of target and source tokens in one multilingual space; from a file of word vectors take the paper's rule,
 `vocab.token_vectors(tokenizer, None, file, rule="plain")`. Use it when such vectors exist for the language.
@@ -73,5 +73,6 @@ SPEC = Method(
     rows=rows,
     needs=frozenset({"vectors", "source_vectors"}),
     fallback=("random",),
+    fallback_options={"random": {"ddof": 0}},
     evidence="the best cosine to a source token",
 )

@@ -20,8 +20,9 @@ from vocab.transplant.method import Method, Problem
 class RandomOptions(Options):
     """Options of random."""
 
-    ddof: Literal[0, 1] = 1
-    """1: the sample's standard deviation, as FOCUS takes it; 0: the population's, as WECHSEL does."""
+    ddof: Literal[0, 1] | None = None
+    """1: the sample's standard deviation, as FOCUS takes it; 0: the population's, as WECHSEL, OFA and CLP do; nothing
+    means as the method whose fallback it is, 1 alone."""
 
 
 def rows(problem: Problem, options: RandomOptions) -> Mixture:
@@ -33,7 +34,7 @@ def rows(problem: Problem, options: RandomOptions) -> Mixture:
     known = problem.source_rows()
 
     def shape(matrix: Any, normal: np.ndarray) -> np.ndarray:
-        mean, deviation = moments(matrix, known, options.ddof)
+        mean, deviation = moments(matrix, known, 1 if options.ddof is None else options.ddof)
         return mean + normal * deviation
 
     return drawn(problem, "random", problem.todo(specials=True), shape)

@@ -2,8 +2,8 @@
 
 Paper: Minixhofer, Paischer & Rekabsaz (2022), "WECHSEL: Effective initialization of subword embeddings for
 cross-lingual transfer", section 3. Every target token is made anew, shared ones included; only specials are copied: k
-= 10 nearest by cosine, softmax(cosine / 0.1). A token without a vector takes a random row (the authors divide by n in
-its standard deviation: options `random: {ddof: 0}`).
+= 10 nearest by cosine, softmax(cosine / 0.1). A token without a vector takes a random row, drawn with the
+population's standard deviation.
 
 The authors' code (wechsel 0.0.4) also mixes rows of source specials, and breaks ties as numpy's partition leaves them;
 here specials are no neighbours, and of equals the first ids win.
@@ -58,6 +58,7 @@ SPEC = Method(
     rows=rows,
     needs=frozenset({"vectors", "source_vectors"}),
     fallback=("random",),
+    fallback_options={"random": {"ddof": 0}},
     copies_overlap=False,
     evidence="the best cosine to a source token",
 )
