@@ -29,6 +29,7 @@ from adapt.pretrain.objectives.objective import Batch
 from adapt.pretrain.step import Setup, heldout_loss, set_up, train_step
 from lexigraft import InputError
 from vocab.tokenizer.load import load_tokenizer
+from vocab.tokenizer.sampling import dropout
 
 __all__ = ["measure", "pretrain"]
 
@@ -81,7 +82,8 @@ def pretrain(
     with saved.disk_full_said(folder):
         say(0, steps, {"what": "tokenising"})
         tokenizer = load_tokenizer(tokenizer_dir)
-        tokens = tokenise(text, tokenizer, folder / "tokens", progress=lambda d, t, f: say(0, steps, f))
+        with dropout(tokenizer):  # drawn once, here: training text only, never what is measured on
+            tokens = tokenise(text, tokenizer, folder / "tokens", progress=lambda d, t, f: say(0, steps, f))
         setup = set_up(model_dir, tokenizer_dir, tokens, tokenizer, options, steps, seed)
         watched = _heldout_batch(setup, heldout, tokenizer, folder)
 
