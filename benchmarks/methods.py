@@ -74,19 +74,23 @@ def measure(arguments: argparse.Namespace, figures: dict[str, Any]) -> None:
             if name == UNTOUCHED:
                 model = AutoModelForMaskedLM.from_pretrained(arguments.source)
                 bits = study.bits(model, load_tokenizer(arguments.source), heldout, arguments.words)
-                known[name] = {"bits": round(bits, 3)}
+                known[name] = {"bits": round(float(bits), 3)}
             else:
                 wanted = arguments_of(name, everything)
                 start = time.process_time()
                 graft = vocab.transplant(arguments.source, folder, score=False, **wanted)
                 seconds = time.process_time() - start
                 bits = study.bits(graft.model, graft.tokenizer, heldout, arguments.words)
-                known[name] = {"bits": round(bits, 3), "seconds": round(seconds, 1), "rows": graft.report["rows"]}
+                known[name] = {
+                    "bits": round(float(bits), 3),
+                    "seconds": round(seconds, 1),
+                    "rows": graft.report["rows"],
+                }
                 texts = wanted.pop("texts")
                 chain = wanted.pop("method", None)
                 if name not in ("copy",):
                     table = vocab.transplant.forecast(
-                        arguments.source, folder, texts, {name: {"method": chain}}, most=1000, **wanted
+                        arguments.source, folder, texts, {name: {"method": chain}}, seeds=(0,), most=500, **wanted
                     )
                     known[name] |= {"mrr": round(float(table["mrr"].iloc[0]), 3)}
             print(language, name, known[name], flush=True)
@@ -163,7 +167,7 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, default=Path("docs/transplant.json"))
     parser.add_argument("--page", type=Path, default=Path("docs/transplant.md"))
     parser.add_argument("--size", type=int, default=8000)
-    parser.add_argument("--words", type=int, default=200)
+    parser.add_argument("--words", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     figures = json.loads(arguments.figures.read_text(encoding="utf-8")) if arguments.figures.is_file() else {}
