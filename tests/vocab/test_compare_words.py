@@ -15,7 +15,7 @@ from vocab.compare.marks import read_marks, write_marks
 from vocab.compare.pictures import draw
 from vocab.compare.slices import code_switched, compare_slices, spellings, without_diacritics
 from vocab.compare.table import figure, records, render
-from vocab.compare.words import clinic, fixed_and_broken
+from vocab.compare.words import clinic, fixed_and_broken, spelled
 
 LINES = ["gidaje, gida (gidaje) ma ma", "ma gidan 12 12 12 12"]
 OLD = metaspace(["▁gida", "je", ",", "▁", "m", "a", "n", "1", "2", "(", ")"])
@@ -41,6 +41,13 @@ def test_clinic(both):
     assert [case.word for case in clinic(both["old"], 1, skip=["ma"])] == ["gidaje"]
     far = measure({"x": OLD}, [f"{'gida ' * 30}gidan {'gida ' * 30}"])["x"]
     assert clinic(far)[0].context.startswith("…") and "gidan" in clinic(far)[0].context
+
+
+def test_pieces_stand_in_their_order():
+    """Counting the tokens of words leaves the words as they were cut: mama has each of its pieces twice."""
+    measured = measure({"x": OLD}, ["mama gida mama am"])["x"]
+    found = {word: spelled(measured, place) for place, word in enumerate(measured.text.words)}
+    assert found == {"mama": ("▁", "m", "a", "m", "a"), "gida": ("▁gida",), "am": ("▁", "a", "m")}
 
 
 def test_contexts_of_words_with_marks():

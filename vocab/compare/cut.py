@@ -62,7 +62,8 @@ class Pieces:
         """CSR (strings, width): how often each token occurs in each string."""
         from scipy.sparse import csr_matrix
 
-        table = csr_matrix((np.ones(len(self.ids)), self.ids, self.starts), shape=(len(self), width))
+        # Copies: adding up duplicates sorts and shortens the arrays in place.
+        table = csr_matrix((np.ones(len(self.ids)), self.ids.copy(), self.starts.copy()), shape=(len(self), width))
         table.sum_duplicates()
         return table
 
