@@ -4,7 +4,7 @@
     python benchmarks/tokenizer_training.py memory --text A.txt --text B.txt [--gigabytes 1] [--out FOLDER]
 
 `times`: 16,000 Unigram pieces beside sentencepiece, as many BPE pieces as the text gives (32,000 at most) beside
-tokenizers, on one thread each, in turns; the middle of the runs counts. `memory`: the texts are repeated, each time
+tokenizers, on one thread each, in turns, in seconds of the processor; the middle of the runs counts. `memory`: the texts are repeated, each time
 with another tenth of the lines in an invented spelling, so that new words keep coming; every algorithm learns in a
 process of its own, whose resident memory is read twice a second and written to `memory-ALGORITHM.csv`.
 """
@@ -62,10 +62,10 @@ def bare_bpe(text: Path, size: int) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time one call, by the clock."""
-    start = time.perf_counter()
+    """Time one call, in seconds of the processor: all of it runs on one thread."""
+    start = time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def times(text: Path, runs: int) -> dict[str, dict[str, float]]:

@@ -21,14 +21,7 @@ from vocab.tokenizer.unigram import unigram_model
 def learn(task: Task) -> dict[str, Any]:
     """Learn WordPiece's pieces, and how probable each is where words are cut from either side.
 
-    Args:
-        task: what to learn from, and how much.
-
-    Returns:
-        The `model` part of a tokenizer.json.
-
-    Raises:
-        InputError: as for BPE.
+    Arguments, result and errors as for BPE; the model is a Unigram one.
     """
     pieces = [piece for piece in merged(task)["vocab"] if piece not in task.specials]
     known = frozenset(pieces)

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 # A letter, mark or digit.
 _WORD = r"[\p{L}\p{M}\p{N}]"
 _EMOJI = r"(?:\p{Regional_Indicator}{2}|\p{Extended_Pictographic}(?:\x{200D}\p{Extended_Pictographic})*)"
-# User names and links as in TweetEval (Barbieri et al. 2020); an emoji has one spelling without the selectors of its
-# style and colour. All of it finds itself again, so a text may pass twice.
-_TWEETS = (
-    (r"(?i)https?://\S+|www\.\S+", "http"),
-    (r"(?<![\w.@])@\w+", "@user"),
-    (r"[\x{FE0E}\x{FE0F}\x{1F3FB}-\x{1F3FF}]", ""),
-)
+# An emoji has one spelling without the selectors of its style and colour; they go before the normal form is made, since
+# they may stand between a letter and its accent. User names and links as in TweetEval (Barbieri et al. 2020), after it.
+# All of it finds itself again, so a text may pass twice.
+_SELECTORS = r"[\x{FE0E}\x{FE0F}\x{1F3FB}-\x{1F3FF}]"
+_LINK, _USER = r"(?i)https?://\S+|www\.\S+", r"(?<![\w.@])@\w+"
 _WHOLE = Units()
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
@@ -49,7 +47,10 @@ def shell_state(chosen: Algorithm, likeness: Likeness, options: BuildOptions, un
             found="the pre-tokeniser of the source" if source else "WordPiece, which drops spaces",
             expected="punctuation `words` or `keep`, and another algorithm",
         )
-    inner = [*_tweets(options), *likeness.normaliser, *units.apart]
+    inner = [*likeness.normaliser, *units.apart]
+    if options.tweets:
+        links_and_users = [_replace(_LINK, "http"), _replace(_USER, "@user")]
+        inner = [_replace(_SELECTORS, ""), *likeness.normaliser, *links_and_users, *units.apart]
     pre_tokeniser: dict[str, Any] | None = None
     if source and likeness.pre_tokeniser and (own_marks or chosen.family == "wordpiece"):
         pre_tokeniser = _with_digits(likeness.pre_tokeniser) if options.split_digits else likeness.pre_tokeniser
@@ -178,10 +179,6 @@ def _isolated(pattern: str) -> dict[str, Any]:
 
 def _replace(pattern: str, content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
-
-
-def _tweets(options: BuildOptions) -> list[dict[str, Any]]:
-    return [_replace(pattern, content) for pattern, content in _TWEETS] if options.tweets else []
 
 
 def _level() -> dict[str, Any]:
