@@ -303,6 +303,9 @@ def test_symbols_are_what_belongs_to_no_language():
     found = [view.forms[t] for t in overlap(other, view, "symbols")[0]]
     assert found == ["▁7", "!", "▁", "<0x41>", "٣"]
     assert len(overlap(other, view)[0]) == len(forms)
+    # With or without a word mark a number is that number; a letter is not.
+    other = Vocabulary.of(metaspace(["7", "▁!", "a", "▁b"]))
+    assert [view.forms[t] for t in overlap(other, view, "symbols")[0]] == ["▁7", "!"]
 
 
 def test_focus_extension(six):
