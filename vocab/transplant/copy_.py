@@ -2,7 +2,9 @@
 
 Paper: the common first step of WECHSEL's, FOCUS's and OFA's baselines; fuzzy and symbol matching as in Dobler & de Melo
 (2023), whose code (deepfocus 1.0.1) takes of several hits the lower-case one without a word mark, then the lowest id;
-here the word-initial one comes first, since most new tokens are word-initial. Needs: nothing. Use it as the first link of a chain; alone it leaves most rows of a new script to chance.
+here the word-initial one comes first, since most new tokens are word-initial.
+
+Needs: nothing. Use it as the first link of a chain; alone it leaves most rows of a new script to chance.
 """
 
 from __future__ import annotations
