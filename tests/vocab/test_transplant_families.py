@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant import transplant
@@ -139,6 +140,30 @@ def test_logits_follow_the_vocabulary(family, order, tmp_path):
         assert generation.eos_token_id == new_id[2]
     if config.is_encoder_decoder:
         assert config.decoder_start_token_id == new_id[2]
+
+
+def test_a_tied_matrix_under_two_names_in_the_file(tmp_path):
+    model = make("bert", tmp_path / "source")
+    weights = load_file(tmp_path / "source" / "model.safetensors")
+    again = {
+        "cls.predictions.decoder.weight": weights["bert.embeddings.word_embeddings.weight"].clone(),
+        "cls.predictions.decoder.bias": weights["cls.predictions.bias"].clone(),
+    }
+    save_file({**weights, **again}, tmp_path / "source" / "model.safetensors", {"format": "pt"})
+    graft = transplant(tmp_path / "source", metaspace([OLD[i] for i in ORDER]), method="subwords")
+    assert not graft._setting.carrier.whole
+    loaded = load_model(graft.save(tmp_path / "made"))
+    assert loaded.get_output_embeddings().weight is loaded.get_input_embeddings().weight
+    assert torch.equal(loaded.get_output_embeddings().bias, model.get_output_embeddings().bias[ORDER])
+    with pytest.raises(InputError, match="would write over the source model"):
+        graft.save(tmp_path / "source")
+
+
+def test_embeddings_for_every_layer_are_refused(tmp_path):
+    model = make("llama, tied", tmp_path)
+    model.model.embed_tokens_per_layer = torch.nn.Embedding(44, 4)
+    with pytest.raises(InputError, match="of its own for every layer"):
+        transplant(model, metaspace(OLD))
 
 
 def test_a_model_can_be_trained_after_the_graft(tmp_path):

@@ -47,6 +47,8 @@ def test_explanations_in_words_and_numbers(graft):
 
 
 def test_drawn_and_computed_rows_are_called_so(tiny_source):
+    mean = vocab.transplant(tiny_source, TARGET, method="mean")
+    assert str(mean.explain("▁mata")).startswith("▁mata (id 5): mean: mean of all rows\nevidence 0.000")
     drawn = vocab.transplant(tiny_source, TARGET, method="random")
     assert "drawn by random, from no old row in particular" in str(drawn.explain("▁mata"))
     vectors = np.random.default_rng(0).standard_normal((len(TARGET), 5))
@@ -127,6 +129,19 @@ def test_scores_are_left_out_and_never_made_up(tiny_source, tiny_base):
     assert "scoring a masked model needs a mask token" in note["note"]
     held = vocab.transplant(tiny_source, TARGET, texts=LINES, score=["kuda tree house"]).report["before_training"]
     assert held["drawn"] == 3 and held["text"] == "held-out text"
+
+
+def test_a_decoder_is_scored_in_bits(tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=len(TARGET), n_embd=16, n_layer=1, n_head=2, n_positions=64, bos_token_id=0)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    TARGET.save_pretrained(tmp_path)
+    graft = vocab.transplant(tmp_path, metaspace(["▁mata", "▁tree", "▁", *"abcdefhiklmnortuw"]), texts=LINES)
+    found = graft.report["before_training"]
+    assert found["kind"] == "bits" and "bits per character" in graft.markdown and "seudo" not in graft.markdown
+    assert list(found["models"]) == ["source", "copy + random", "focus -> subwords -> mean"]
 
 
 def test_words_that_one_model_cannot_write_are_left_out_for_all(tiny_source):

@@ -37,6 +37,12 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
     embedding, head = _ends(model)
     if getattr(embedding, "weight", None) is None:
         raise InputError("the model has no embedding matrix", found=type(model).__name__)
+    for name, _ in model.named_modules():
+        if name.endswith("embed_tokens_per_layer"):
+            raise InputError(
+                "the model has embeddings of its own for every layer, which no mixture is made for",
+                found=f"{type(model).__name__}.{name}", expected="a model with one embedding matrix",
+            )  # fmt: skip
     found = {"input": embedding.weight.detach()}
     if head is not None and head.weight is not embedding.weight:
         found["output"] = head.weight.detach()
@@ -64,6 +70,15 @@ def parts(matrix: Any, rows: int) -> Iterator[slice]:
     size = max(_CELLS // int(matrix.shape[1]), 1)
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors are equal, compared a part at a time."""
+    import torch
+
+    if one.shape != other.shape or one.dim() < 2:
+        return torch.equal(one, other)
+    return all(torch.equal(one[part], other[part]) for part in parts(one, len(one)))
 
 
 def biases_of(model: PreTrainedModel, head: Any) -> list[torch.Tensor]:

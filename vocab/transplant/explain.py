@@ -21,9 +21,11 @@ class Explanation(list[tuple[str, float]]):
         id: its id.
         method: which method filled the row.
         parts: how many source rows and basis rows it mixes in all.
+        total: sum of all their weights, signs left out.
         evidence: how well the row is supported, in the method's own measure; nan where it has none.
         meaning: what that measure is.
         seen: how often the text shows the token; None where that is not known.
+        basis: the first of them is no old row, but such as the mean of all.
         finished: the row is kept as it is (sampled or predicted) and the pairs are only its largest weights.
     """
 
@@ -31,9 +33,11 @@ class Explanation(list[tuple[str, float]]):
     id: int
     method: str
     parts: int
+    total: float
     evidence: float
     meaning: str
     seen: int | None
+    basis: bool
     finished: bool
 
     def __str__(self) -> str:
@@ -55,13 +59,11 @@ class Explanation(list[tuple[str, float]]):
         if self.method == SPECIAL:
             return f"a special token, copied from the one that plays its role, {self[0][0]}"
         if self.parts == 1:
-            return f"{self.method}: the row of {self[0][0]}" + ("" if self[0][1] == 1 else f" times {self[0][1]:.3f}")
+            what = self[0][0] if self.basis else f"the row of {self[0][0]}"
+            return f"{self.method}: {what}" + ("" if self[0][1] == 1 else f" times {self[0][1]:.3f}")
         share = sum(abs(weight) for _, weight in self) / max(self.total, 1e-12)
         rest = "" if self.parts == len(self) else f"; the {len(self)} largest carry {100 * share:.0f} % of the weight"
         return f"mixed by {self.method} from {self.parts} old rows{rest}"
-
-    total: float = 0.0
-    """Sum of all weights, signs left out."""
 
 
 def explain(mixture: Mixture, token: str | int, k: int = 10, frequency: np.ndarray | None = None) -> Explanation:
@@ -84,6 +86,7 @@ def explain(mixture: Mixture, token: str | int, k: int = 10, frequency: np.ndarr
     found.evidence = float(mixture.evidence[row])
     found.meaning = meaning_of(found.method)
     found.seen = None if frequency is None else int(frequency[row])
+    found.basis = bool(found) and found[0][0] in mixture.basis_names
     found.finished = row in mixture.explicit_rows
     return found
 

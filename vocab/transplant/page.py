@@ -15,7 +15,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; display: block; overflow-x: auto }
 th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-align: left; vertical-align: top }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 """
 
 
@@ -72,10 +72,12 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
         for role, found in report["norms"].items()
     ]
     yield Section("Median L2 norm", head=["matrix", "source rows:", "copied rows:", "new rows:"], rows=norms)
-    if before := report.get("before_training"):
-        yield _before_training(before)
-    if found := report.get("retrieval"):
-        yield _retrieval(found)
+    for title, key, table in (
+        ("Before any training", "before_training", _before_training),
+        ("Retrieval on parallel text", "retrieval", _retrieval),
+    ):
+        if measured := report.get(key):
+            yield Section(title, [measured["note"]]) if "note" in measured else table(title, measured)
     if report["worst"]:
         weak = [
             [token(row["token"]), row["method"], f"{row['evidence']:.2f}",
@@ -98,11 +100,8 @@ def _by_method(name: str, count: int, report: dict[str, Any]) -> list[str]:
     return [label, f"{count:,}", share, f"{found['median']:.2f}", f"{found['low']:.2f}", found["meaning"]]
 
 
-def _before_training(found: dict[str, Any]) -> Section:
-    section = Section("Before any training")
-    if "note" in found:
-        section.text = [found["note"]]
-        return section
+def _before_training(title: str, found: dict[str, Any]) -> Section:
+    section = Section(title)
     section.text = [
         f"{found['kind'].capitalize()} per character by word, over {found['words']} words of {found['text']}; "
         f"{100 * found['excluded']:.0f} % of {found['drawn']} drawn words left out for all, since one of the "
@@ -116,11 +115,8 @@ def _before_training(found: dict[str, Any]) -> Section:
     return section
 
 
-def _retrieval(found: dict[str, Any]) -> Section:
-    section = Section("Retrieval on parallel text")
-    if "note" in found:
-        section.text = [found["note"]]
-        return section
+def _retrieval(title: str, found: dict[str, Any]) -> Section:
+    section = Section(title)
     section.text = [
         f"Share of {found['pairs']} sentences whose translation is the nearest of all (accuracy@1); {found['how']}"
     ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
 from vocab.transplant import shards
-from vocab.transplant.apply import biases_of, swap
+from vocab.transplant.apply import biases_of, same, swap
 from vocab.transplant.load import class_of, load_model
 
 if TYPE_CHECKING:
@@ -79,11 +79,16 @@ class Carrier:
         Args:
             folder: where to.
             model: the whole model with its rows; None: the skeleton's rows, the rest copied from the source's files.
+
+        Raises:
+            InputError: the folder is the source's own.
         """
         if self.folder is not None:
+            if self.folder.resolve() == folder.resolve():
+                raise InputError("this would write over the source model", file=folder, expected="another folder")
             _copy_beside(self.folder, folder)
         if model is not None or self.folder is None:
-            (model or self.model).save_pretrained(folder)
+            (self.model if model is None else model).save_pretrained(folder)
             return
         state = self.model.state_dict()
         shards.rewrite(self.folder, folder, {there: state[here] for there, here in self.names.items()})
@@ -116,16 +121,17 @@ def _skeleton(folder: Path) -> Carrier | None:
     prefix = f"{model.base_model_prefix}."
     names: dict[str, str] = {}
     for tensor in _over_vocabulary(model):
-        own = [alias for alias in aliases.get(id(tensor), []) if alias in files]
-        own = own or [name for alias in aliases.get(id(tensor), [])
-                      for name in (f"{prefix}{alias}", alias.removeprefix(prefix)) if name in files]  # fmt: skip
-        if len(own) != 1:
+        here = aliases.get(id(tensor), [])
+        own = [alias for alias in here if alias in files]
+        own = own or [
+            name for alias in here for name in (f"{prefix}{alias}", alias.removeprefix(prefix)) if name in files
+        ]
+        found = [_read(files[name], name) for name in own]
+        # Some files hold a tied matrix under each of its names; where these differ, transformers loads it untied.
+        if not found or found[0].shape != tensor.shape or not all(same(found[0], other) for other in found[1:]):
             return None
-        found = _read(files[own[0]], own[0])
-        if found.shape != tensor.shape:
-            return None
-        swap(model, tensor, found)
-        names[own[0]] = aliases[id(tensor)][0]
+        swap(model, tensor, found[0])
+        names |= dict.fromkeys(own, here[0])
     model.name_or_path = str(folder)
     return Carrier(model, folder, names)
 
