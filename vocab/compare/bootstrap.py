@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vocab.compare.metric import Ratio, Resampled
+from vocab.compare.metric import Ratio, Resampled, divide
 from vocab.compare.text import BLOCKS
 
 DRAWS = 500
@@ -58,11 +58,6 @@ def estimate(result: Ratio | Resampled, seed: int) -> Estimate:
     above, below = (np.add.reduceat(part.astype(np.float64), edges) for part in (result.above, result.below))
     drawn = weights(len(edges))
     return Estimate(value, divide(drawn @ above, drawn @ below))
-
-
-def divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """Divide; NaN where the divisor is 0."""
-    return np.divide(above, below, out=np.full(len(below), np.nan), where=below != 0)
 
 
 def _percentiles(draws: np.ndarray) -> list[float]:

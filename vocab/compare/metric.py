@@ -151,6 +151,11 @@ class Resampled:
     interval: tuple[float, float] | None = None
 
 
+def divide(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Divide; NaN where the divisor is 0."""
+    return np.divide(above, below, out=np.full(len(below), np.nan), where=below != 0)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number about a tokenizer on a text.

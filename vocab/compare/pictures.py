@@ -30,7 +30,7 @@ def draw(measured: Found, folder: str | Path, *, form: str = "png", title: str =
         measured: by tokenizer's name, as `vocab.compare.measure` returns it.
         folder: where the files go.
         form: `png` or `svg`.
-        title: what the text is, for the titles.
+        title: what the text is, for the titles; not for that of parallel text.
 
     Returns:
         The files: `fertility_by_size`, `lengths`, `parity` (with parallel text of several languages), `ranks`,
@@ -61,7 +61,7 @@ def draw(measured: Found, folder: str | Path, *, form: str = "png", title: str =
             axis = figure.subplots()
             if not drawer(axis, measured):
                 continue
-            axis.set_title(f"{heading} · {title}" if title else heading)
+            axis.set_title(f"{heading} · {title}" if title and name != "parity" else heading)
             made[name] = where / f"{name}.{form}"
             # No date and no version in the file: the same text gives the same bytes.
             metadata = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
@@ -89,6 +89,7 @@ def _sizes(axis: Any, measured: Found) -> bool:
             **style | {"linestyle": "none"},
         )  # fmt: skip
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axis.set_xlabel("pieces in the vocabulary")
     axis.set_ylabel("pieces per word (95 % interval)")
     axis.legend()

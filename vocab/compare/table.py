@@ -20,8 +20,8 @@ def render(table: pd.DataFrame, form: str = "text", *, intervals: bool = True) -
 
     Args:
         table: what `vocab.compare` returned.
-        form: `text`, `markdown` or `latex`: one row a metric, the best of each in bold where the form has bold (where
-            intervals do not tell them apart, so do the differences: see `records`); `csv`: one row a metric and
+        form: `text`, `markdown` or `latex`: one row a metric, the best of each in bold where the form has bold;
+            whether it is better beyond chance, the paired differences say: see `records`; `csv`: one row a metric and
             tokenizer, with intervals and paired differences.
         intervals: with 95 % intervals.
 
@@ -86,10 +86,12 @@ def _row(table: pd.DataFrame, metric: str, intervals: bool, form: str) -> list[s
     better = table.attrs["better"][metric]
     values = table[metric]
     best = {"higher": values.max(), "lower": values.min()}.get(better, math.nan)
+    if (values == best).sum() > 1 or values.notna().sum() < 2:
+        best = math.nan
     cells = []
     for name in table.index:
         cell = figure(float(values[name]))
-        if len(table) > 1 and values[name] == best and form != "text":
+        if values[name] == best and form != "text":
             cell = f"**{cell}**" if form == "markdown" else rf"\textbf{{{cell}}}"
         low, high = table.attrs["intervals"][metric].get(name, (math.nan, math.nan))
         cells.append(f"{cell} [{figure(low)}, {figure(high)}]" if intervals and not math.isnan(low) else cell)
