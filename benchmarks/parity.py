@@ -51,18 +51,25 @@ def draw_case(draw: np.random.Generator) -> tuple[list[str], list[str], np.ndarr
 
 
 def deepfocus(old: list[str], new: list[str], vectors: np.ndarray, matrix: np.ndarray) -> tuple[dict, dict]:
-    """FOCUS with the drawn vectors in place of those that it would train."""
+    """FOCUS with the drawn vectors in place of those that it would train; and its extension mode.
+
+    There the new vocabulary is the old one and what is new, and the vectors are those of the new pieces' tokenizer.
+    """
     import deepfocus.focus as focus
     import torch
 
     ids = range(len(SPECIALS), len(SPECIALS) + len(new))
     known = {token: vectors[index] for index, token in zip(ids, new, strict=True) if vectors[index].any()}
     focus.load_target_token_embedding = lambda **_: known
-    rows = focus.FOCUS(
-        target_tokenizer=tokenizer(new), source_tokenizer=tokenizer(old), source_embeddings=torch.from_numpy(matrix),
-        target_training_data_path="made up", verbosity="silent",
-    )  # fmt: skip
-    return {"rows": rows.numpy(), "vectors": vectors}, {}
+    extended = [*old, *(token for token in new if token not in set(old))]
+    rows = {}
+    for mode, pieces, language in (("rows", new, None), ("extended_rows", extended, tokenizer(new))):
+        found = focus.FOCUS(
+            target_tokenizer=tokenizer(pieces), source_tokenizer=tokenizer(old), extend_tokenizer=language,
+            source_embeddings=torch.from_numpy(matrix), target_training_data_path="made up", verbosity="silent",
+        )  # fmt: skip
+        rows[mode] = found.numpy()
+    return {**rows, "vectors": vectors}, {"extended": extended}
 
 
 class Words:

@@ -49,6 +49,16 @@ def test_focus_gives_deepfocus_s_rows():
     assert not tensors["vectors"][~mixture.filled].any()
 
 
+def test_focus_extension_gives_deepfocus_s_rows():
+    """Vectors of the language's own tokenizer, for a vocabulary that keeps all old tokens."""
+    case, tensors, problem = case_of("deepfocus")
+    language, problem.target = problem.target, Vocabulary.of(metaspace(case["extended"]))
+    problem.vectors = Evidence.of(tensors["vectors"], len(language)).onto(language, problem.target)
+    mixture = METHODS["focus"].rows(problem, METHODS["focus"].options())
+    assert mixture.methods()["copy"] == len(case["source"]) and mixture.methods()["focus"] > 100
+    same_rows(mixture, {**tensors, "rows": tensors["extended_rows"]})
+
+
 def test_wechsel_gives_wechsel_s_rows():
     """From word vectors, their frequencies and a dictionary to rows."""
     case, tensors, problem = case_of("wechsel")
