@@ -4,9 +4,10 @@
     python benchmarks/tokenizer_training.py memory --text A.txt --text B.txt [--gigabytes 1] [--out FOLDER]
 
 `times`: 16,000 Unigram pieces beside sentencepiece, as many BPE pieces as the text gives (32,000 at most) beside
-tokenizers, on one thread each, in turns, in seconds of the processor; the middle of the runs counts. `memory`: the texts are repeated, each time
-with another tenth of the lines in an invented spelling, so that new words keep coming; every algorithm learns in a
-process of its own, whose resident memory is read twice a second and written to `memory-ALGORITHM.csv`.
+tokenizers, in turns, on one thread each and in seconds of the processor; the middle of the runs counts. `memory`: the
+texts are repeated, each time with another tenth of the lines in an invented spelling, so that new words keep coming;
+every algorithm learns in a process of its own, whose resident memory is read twice a second and written to
+`memory-ALGORITHM.csv`.
 """
 
 from __future__ import annotations
