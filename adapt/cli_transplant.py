@@ -29,7 +29,7 @@ Parallel = Annotated[
     typer.Option(help="Two files, line by line translations: the source's language, then the new one."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn.")]
-Score = Annotated[bool, typer.Option(help="Score source, copy + random and graft before any training.")]
+Score = Annotated[bool, typer.Option(help="Score before any training; it loads the whole model.")]
 Heldout = Annotated[Path | None, typer.Option(help="Text to score on; the text given, if there is none.")]
 
 

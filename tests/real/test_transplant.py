@@ -62,6 +62,7 @@ def test_forecast_on_hausa(source, hausa, tokenizer):
     assert ahead >= low > 0.1
 
 
+@pytest.mark.slow
 def test_retrieval_on_hausa(source, tokenizer, shared):
     """An English model finds some Hausa translations by names and loans; shared rows alone find fewer than mixtures."""
     pairs = tuple(shared / "hau" / "parallel" / f"test.{side}.txt" for side in ("en", "hau"))
