@@ -192,6 +192,11 @@ class WordFile:
         return WordVectors(words, np.stack(rows))
 
     def _binary(self, data: bytes, number: int, dim: int) -> WordVectors:
+        if number * (4 * dim + 2) - 1 > len(data):  # before a wrong header asks for more memory than there is
+            raise InputError(
+                "word2vec's binary file ends early, or its header is wrong", file=self.path,
+                found=f"{len(data):,} bytes", expected=f"{number:,} words of {dim} numbers",
+            )  # fmt: skip
         words: list[str] = []
         matrix = np.zeros((number, dim), np.float32)
         at = 0
@@ -201,7 +206,7 @@ class WordFile:
             if space < 0 or stop > len(data):
                 raise InputError(
                     "word2vec's binary file ends early, or its header is wrong", file=self.path,
-                    found=f"{place} words of {dim} numbers", expected=f"{number}",
+                    found=f"{place:,} words of {dim} numbers", expected=f"{number:,}",
                 )  # fmt: skip
             words.append(data[at:space].lstrip(b"\n").decode("utf-8", "replace"))
             matrix[place] = np.frombuffer(data, "<f4", dim, space + 1)
