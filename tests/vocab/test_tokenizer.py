@@ -162,9 +162,9 @@ def test_sentencepiece_files(kind, fallback, tmp_path: Path):
 
 
 def test_candidates():
-    found = dict(seeds({"▁ab": 2, "b": 1, "▁xyz": 1}, longest=2))
+    found = seeds({"▁ab": 2, "b": 1, "▁xyz": 1}, longest=2)
     assert found == {"▁a": 2, "ab": 2}  # b is a letter, ▁ab too long, ▁xyz occurs once
-    assert dict(seeds({"▁ab": 2, "▁abc": 1}, longest=3)) == {"▁ab": 3, "▁a": 3, "ab": 3}
+    assert seeds({"▁ab": 2, "▁abc": 1}, longest=3) == {"▁ab": 3, "▁a": 3, "ab": 3}
     assert [covered({"a": 97, "b": 2, "c": 1}, share) for share in (1.0, 0.99, 0.98, 0.97, 0.5)] == [3, 2, 2, 1, 1]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,19 +56,19 @@ def unigram_model(task: Task, pieces: list[tuple[str, float]]) -> dict[str, Any]
 
 def learn_model(task: Task) -> bytes:
     """Learn the pieces; returns the serialised SentencePiece model, whose only control piece is the unknown one."""
-    ranked = seeds(task.counts, task.max_piece_length)
-    few = ranked[: min(max(_SEEDS_A_PIECE * task.vocab_size, _FEW_SEEDS), _MOST_SEEDS)]
+    candidates = seeds(task.counts, task.max_piece_length)
+    few = min(max(_SEEDS_A_PIECE * task.vocab_size, _FEW_SEEDS), _MOST_SEEDS)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seeds.tsv"
         try:
-            return _train(task, few, file)
+            return _train(task, _best(candidates, few), file)
         except TooManyPieces:
-            if len(few) == len(ranked):
+            if len(candidates) <= few:
                 raise
-        return _train(task, ranked[:_MOST_SEEDS], file)
+        return _train(task, _best(candidates, _MOST_SEEDS), file)
 
 
-def seeds(counts: Mapping[str, int], longest: int) -> list[tuple[str, int]]:
+def seeds(counts: Mapping[str, int], longest: int) -> dict[str, int]:
     """Collect the candidates: everything within a part that occurs twice or more.
 
     sentencepiece counts in how many *different* words a candidate occurs, so that a frequent word that is always
@@ -81,20 +80,30 @@ def seeds(counts: Mapping[str, int], longest: int) -> list[tuple[str, int]]:
         longest: longest candidate, in characters.
 
     Returns:
-        (candidate, occurrences), by occurrences times length, the largest first.
+        Candidate of two characters or more -> occurrences.
     """
-    found: Counter[str] = Counter()
+    found: dict[str, int] = {}
+    known = found.get
     room = _MOST_POSITIONS
     for part, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         size = len(part)
         room -= size * min(size, longest)
         if room < 0:
             break
-        for start in range(size):
-            for end in range(start + 1, min(start + longest, size) + 1):
-                found[part[start:end]] += count
-    frequent = [(piece, count) for piece, count in found.items() if count > 1 and len(piece) > 1]
-    return sorted(frequent, key=lambda item: (-item[1] * len(item[0]), item[0]))
+        for start in range(size - 1):
+            for end in range(start + 2, (start + longest if start + longest < size else size) + 1):
+                piece = part[start:end]
+                found[piece] = known(piece, 0) + count
+    return {piece: count for piece, count in found.items() if count > 1}
+
+
+def _best(candidates: Mapping[str, int], most: int) -> list[tuple[str, int]]:
+    """Return the candidates with the largest occurrences times length, the largest first."""
+    entries = list(candidates.items())
+    if len(entries) > most:
+        weights = sorted((count * len(piece) for piece, count in entries), reverse=True)
+        entries = [(piece, count) for piece, count in entries if count * len(piece) >= weights[most - 1]]
+    return sorted(entries, key=lambda item: (-item[1] * len(item[0]), item[0]))[:most]
 
 
 def with_given(pieces: list[tuple[str, float]], given: tuple[str, ...]) -> list[tuple[str, float]]:
