@@ -44,8 +44,8 @@ def transplant(
         source: folder, hub id or model (a model given is not changed: the graft gets a copy).
         target: the new tokenizer: an object, a folder, a file or a hub id.
         method: a method's name (as published, with its own fallback), a chain (`focus -> subwords -> mean`), `auto`
-            (what a forecast on hidden shared tokens says is best), or None: focus on counts and characters with the
-            norm restored, then old pieces, then the mean.
+            (what the model's bits before training, or else a forecast, say is best), or None: focus on counts and
+            characters with the norm restored, then old pieces, then the mean.
         vectors: evidence about the target's tokens: an array (target vocabulary, k), what `vocab.token_vectors`
             returns, a kind of it to be made from `texts`, or a file of word vectors.
         source_vectors: the same for the source's tokens, for methods that compare across vocabularies.
@@ -87,7 +87,7 @@ def transplant(
     if method == AUTO:
         from vocab.transplant.auto import choose
 
-        chosen = choose(setting, options)
+        chosen = choose(setting, options, score=score)
         links, settings = chosen.links, chosen.options
     problem = setting.problem(links, default=method in (None, AUTO))
     clock("mixing")

@@ -50,18 +50,7 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
     shared = f"Shared with the source: {overlap['tokens']:,} tokens ({100 * overlap['share']:.1f} %{shown})."
     yield Section("", [f"Method: {report['method']}. Evidence: {report['evidence']}.", shared], items=report["notes"])
     if chosen := report.get("auto"):
-        left_out = [f"Not tried: {name} ({why})" for name, why in chosen["not_run"].items()]
-        yield Section(
-            "Why this method",
-            [chosen["why"]],
-            ["method", "mrr:", "95 % interval:", "first:", "cosine:", "seconds:"],
-            [
-                [name, f"{f['mrr']:.3f}", f"{f['mrr_low']:.3f} to {f['mrr_high']:.3f}", f"{100 * f['first']:.1f} %",
-                 f"{f['cosine']:.3f}", f"{f['seconds']:.1f}"]
-                for name, f in chosen["forecast"].items()
-            ],
-            left_out,
-        )  # fmt: skip
+        yield _choice(chosen)
     yield Section(
         "Rows",
         head=["rows", "number:", "share:", "evidence, median:", "weakest 5 %:", "what it measures"],
@@ -89,6 +78,21 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
     papers = [f"{name}: {METHODS[name].paper}" for name in rows["by_method"] if name in METHODS and METHODS[name].paper]
     if papers:
         yield Section("Papers", items=papers)
+
+
+def _choice(chosen: dict[str, Any]) -> Section:
+    bits, forecast = chosen.get("bits", {}), chosen["forecast"]
+    section = Section("Why this method", [chosen["why"]])
+    section.items = [f"Not tried: {name} ({why})" for name, why in chosen["not_run"].items()]
+    section.head = ["method", "bits per character:", "mrr:", "95 % interval:", "first:", "cosine:", "seconds:"]
+    for name in sorted({**bits, **forecast}, key=lambda name: bits.get(name, -forecast.get(name, {}).get("mrr", 0.0))):
+        cells = ["-"] * 5
+        if found := forecast.get(name):
+            low, high = (f"{found[key]:.3f}" for key in ("mrr_low", "mrr_high"))
+            cells = [f"{found['mrr']:.3f}", f"{low} to {high}", f"{100 * found['first']:.1f} %"]
+            cells += [f"{found['cosine']:.3f}", f"{found['seconds']:.1f}"]
+        section.rows.append([name, f"{bits[name]:.3f}" if name in bits else "-", *cells])
+    return section
 
 
 def _by_method(name: str, count: int, report: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ floor) and under the graft. A model without a language-modelling head cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
@@ -19,15 +19,46 @@ WORDS = 120
 FLOOR = "copy + random"
 
 
-def before_training(
-    setting: Setting, mixture: Mixture, name: str, *, heldout: Any = None, words: int = WORDS
-) -> dict[str, Any] | None:
+def before_training(setting: Setting, mixture: Mixture, name: str, *, heldout: Any = None) -> dict[str, Any] | None:
     """Score source, floor and graft on words of the texts.
 
     Args:
         setting: what the transplant started from.
         mixture: how the rows are made.
         name: what the report calls the graft.
+        heldout: text that the evidence was not made from; None: the setting's texts.
+
+    Returns:
+        See `score_rows`.
+    """
+    from vocab.transplant import chain
+    from vocab.transplant.method import Problem
+
+    if cannot_be_scored(setting) is None and (setting.texts is not None or heldout is not None):
+        problem = Problem(setting.old, setting.new, setting.matrices, seed=setting.seed)
+        floor = chain.run(problem, chain.parse("copy -> random"))
+        return score_rows(setting, {FLOOR: floor, name: mixture}, heldout=heldout)
+    return score_rows(setting, {name: mixture}, heldout=heldout)
+
+
+def cannot_be_scored(setting: Setting) -> str | None:
+    """Say why the model's bits cannot be measured; None where they can."""
+    model = setting.carrier.model
+    if model.get_output_embeddings() is None:
+        return f"{type(model).__name__} has no language-modelling head: nothing can be scored before training."
+    if model.config.is_encoder_decoder:
+        return f"{type(model).__name__} has an encoder and a decoder: nothing can be scored before training."
+    return None
+
+
+def score_rows(
+    setting: Setting, rows: Mapping[str, Mixture], *, heldout: Any = None, words: int = WORDS
+) -> dict[str, Any] | None:
+    """Score the source model and the model with each of some mixtures' rows, on the same words.
+
+    Args:
+        setting: what the transplant starts from; its carrier does not have new rows yet.
+        rows: mixtures by name; the others are held against the last.
         heldout: text that the evidence was not made from; None: the setting's texts.
         words: how many words are drawn.
 
@@ -41,29 +72,22 @@ def before_training(
     texts = setting.texts if heldout is None else Lines(heldout)
     if texts is None:
         return None
-    model = setting.carrier.model
-    head = model.get_output_embeddings()
-    if head is None or model.config.is_encoder_decoder:
-        what = "no language-modelling head" if head is None else "an encoder and a decoder"
-        return {"note": f"{type(model).__name__} has {what}: nothing can be scored before training."}
+    if why := cannot_be_scored(setting):
+        return {"note": why}
     lines = sample_lines(texts, words, setting.seed)
     chosen = sample_words(lines, words, setting.seed)
     try:
-        found = side_by_side(_systems(setting, mixture, name), lines, chosen)
+        found = side_by_side(_systems(setting, rows), lines, chosen)
     except InputError as error:
         return {"note": f"Not scored before training: {error}"}
     return {**found, "text": "the text that rows were made with" if heldout is None else "held-out text"}
 
 
-def _systems(setting: Setting, mixture: Mixture, name: str) -> Iterator[tuple[str, Any, Any]]:
-    from vocab.transplant import chain
+def _systems(setting: Setting, rows: Mapping[str, Mixture]) -> Iterator[tuple[str, Any, Any]]:
     from vocab.transplant.apply import put_on
-    from vocab.transplant.method import Problem
 
     yield "source", setting.carrier.fresh(), setting.old_tokenizer
-    links = chain.parse("copy -> random")
-    problem = Problem(setting.old, setting.new, setting.matrices, seed=setting.seed)
-    for label, rows in ((FLOOR, chain.run(problem, links)), (name, mixture)):
+    for name, mixture in rows.items():
         model = setting.carrier.fresh()
-        put_on(model, rows, setting.old, setting.new)
-        yield label, model, setting.tokenizer
+        put_on(model, mixture, setting.old, setting.new)
+        yield name, model, setting.tokenizer
