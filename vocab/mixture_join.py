@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
-from vocab.matrix import fingerprint, only, stack
+from vocab.matrix import fingerprint, only, stack, take
 from vocab.mixture import Mixture
 
 if TYPE_CHECKING:
@@ -25,22 +25,22 @@ Edits = Mapping[str, Mapping[str, float]]
 def then(first: Mixture, second: Mixture) -> Mixture:
     """Return a mixture with its empty rows taken from another; see `Mixture.then`."""
     second.check_sides(first.source.fingerprint, first.target.fingerprint)
-    take = ~first.filled & second.filled
-    weights = _beside([first, replace(second, weights=only(second.weights, take))])
+    added = ~first.filled & second.filled
+    weights = _beside([first, replace(second, weights=only(second.weights, added))])
     names, codes = _names([first, second])
     result = replace(
         first,
         weights=weights[0] + weights[1],
         names=names,
-        method=np.where(take, codes[1][second.method], first.method),
-        copied=np.where(take, second.copied, first.copied),
-        rescale=np.where(take, second.rescale, first.rescale),
-        evidence=np.where(take, second.evidence, first.evidence),
+        method=np.where(added, codes[1][second.method], first.method),
+        copied=np.where(added, second.copied, first.copied),
+        rescale=np.where(added, second.rescale, first.rescale),
+        evidence=np.where(added, second.evidence, first.evidence),
         edits={**second.edits, **first.edits},
         rank=first.rank or second.rank,
         **_bases([first, second]),
     )
-    use = take[second.explicit_rows]
+    use = added[second.explicit_rows]
     if use.any():
         if len(first.explicit_rows) and set(first.explicit) != set(second.explicit):
             raise InputError("two methods of a chain computed explicit rows from different matrices")
@@ -108,7 +108,7 @@ def blend(parts: Sequence[tuple[float, Mixture]], name: str, matrices: Mapping[s
         rows = result.explicit_rows
         for matrix in matrices.values():
             value = sum(
-                s[rows, None] * replace(m, rescale=np.zeros(len(m), bool)).apply(matrix, only=rows)
+                s[rows, None] * take(replace(m, rescale=np.zeros(len(m), bool)).apply(matrix, only=rows), slice(None))
                 for s, m in zip(share, mixtures, strict=True)
             )
             result.explicit[fingerprint(matrix, result.n_source)] = np.asarray(value, np.float32)

@@ -235,6 +235,8 @@ def test_blend_of_explicit_rows():
     mixture = blend([(0.5, mixed), (0.5, drawn)], "both", {"input": E})
     assert mixture.apply(E)[[2, 3]].tolist() == [[6, 6.5], [3, 4]]
     assert mixture.explain(2) == [("▁a", 0.5)]
+    same = blend([(0.5, mixed), (0.5, drawn)], "both", {"input": torch.tensor(E)})
+    assert torch.equal(same.apply(torch.tensor(E)), torch.tensor(mixture.apply(E)))
     with pytest.raises(InputError, match="computed from one matrix"):
         mixture.apply(E + 1)
 
