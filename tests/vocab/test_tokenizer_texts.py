@@ -17,11 +17,13 @@ from tokenizers import Tokenizer
 
 from lexigraft import InputError
 from tests.vocab.invented_text import TEXT
-from vocab.tokenizer import load_tokenizer, train_tokenizer
+from vocab.tokenizer import load_tokenizer, train_tokenizer, unigram
+from vocab.tokenizer.algorithm import Task
 from vocab.tokenizer.counting import count, letters_of, notices
 from vocab.tokenizer.sentencepiece_model import read_model
 from vocab.tokenizer.tally import Tally
 from vocab.tokenizer.texts import Lines, _raw_lines
+from vocab.tokenizer.unigram import sampled
 
 WORDS = ["gida", "ruwa", "sarki"]
 
@@ -135,11 +137,20 @@ def test_notices():
     counted.left_out = 3
     said = notices(counted, letters_of(counted.words))
     assert [line.split(" ")[:2] for line in said] == [
-        ["2", "invisible"], ["1", "control"], ["1", "replacement"], ["20.0%", "of"], ["3", "occurrences"]
+        ["2", "invisible"], ["1", "control"], ["1", "replacement"], ["1", "words"], ["3", "occurrences"]
     ]  # fmt: skip
-    assert "U+200B, U+202A" in said[0] and "U+0007" in said[1]
+    assert "U+200B, U+202A" in said[0] and "U+0007" in said[1] and "(20.00%)" in said[3]
     assert train_tokenizer(TEXT, vocab_size=150).facts["notices"] == []
     assert "not in NFC" in train_tokenizer([*TEXT, "a\u0301"], vocab_size=150).facts["notices"][0]
+
+
+def test_a_sample_is_said_to_be_one(monkeypatch):
+    assert sampled(Task({"▁ab": 9, "▁abc": 1}, (), None, 9, 2, 1.0, False, 2)) == []
+    monkeypatch.setattr(unigram, "_MOST_POSITIONS", 7)  # ▁ab takes 3 x 2 places, ▁abc would take 8
+    said = "candidates come from the 1 most frequent words, 90.0% of the text; scores from all"
+    assert sampled(Task({"▁ab": 9, "▁abc": 1}, (), None, 9, 2, 1.0, False, 2)) == [said]
+    monkeypatch.setattr(unigram, "_MOST_POSITIONS", 1000)
+    assert "most frequent words" in train_tokenizer(TEXT, vocab_size=80).facts["notices"][0]
 
 
 def test_counts_of_more_words_than_there_is_room_for():

@@ -76,6 +76,7 @@ class Algorithm:
         sized: the size is chosen; else the text alone decides it, and `vocab_size` is the most it may be.
         across: pieces may hold several words, so the text is counted by lines, not by words.
         units: characters of the text -> smaller units than these.
+        limits: says, one sentence each, where less than the whole text is learnt from.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Algorithm:
     sized: bool = True
     across: bool = False
     units: Callable[[Mapping[str, int]], Units] | None = None
+    limits: Callable[[Task], list[str]] | None = None
 
 
 class TooManyPieces(InputError):

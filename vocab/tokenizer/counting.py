@@ -181,7 +181,9 @@ def notices(counted: Counted, letters: Counter[str]) -> list[str]:
     other = sum(n for word, n in counted.words.items() if not unicodedata.is_normalized("NFC", word))
     if other:
         share = other / max(counted.words.total(), 1)
-        said.append(f"{share:.1%} of the text is not in NFC: text of the other kind must pass the same normaliser")
+        said.append(
+            f"{other:,} words ({share:.2%}) are not in NFC: the tokenizer brings them to its form, others may not"
+        )
     if counted.left_out:
         said.append(f"{counted.left_out:,} occurrences of the rarest words were left out to keep memory flat")
     return said

@@ -99,4 +99,5 @@ SPEC = Algorithm(
     family="metaspace",
     learn=unigram.learn,
     units=units,
+    limits=unigram.sampled,
 )

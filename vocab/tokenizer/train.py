@@ -114,6 +114,8 @@ def train_tokenizer(
         )
         facts["curve"] = [asdict(point) for point in curve]
         task = replace(task, counts=parts + held, vocab_size=size)
+    if chosen.limits is not None:
+        facts["notices"] += chosen.limits(task)
     tokenizer = _finished(chosen, task, likeness, settings, units, shell)
     facts |= {"algorithm": settings.algorithm, "vocab_size": len(tokenizer), "punctuation": punctuation}
     tokenizer.facts = facts

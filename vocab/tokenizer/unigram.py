@@ -84,17 +84,33 @@ def seeds(counts: Mapping[str, int], longest: int) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     known = found.get
-    room = _MOST_POSITIONS
-    for part, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+    for part, count in _with_room(counts, longest):
         size = len(part)
-        room -= size * min(size, longest)
-        if room < 0:
-            break
         for start in range(size - 1):
             for end in range(start + 2, (start + longest if start + longest < size else size) + 1):
                 piece = part[start:end]
                 found[piece] = known(piece, 0) + count
     return {piece: count for piece, count in found.items() if count > 1}
+
+
+def _with_room(counts: Mapping[str, int], longest: int) -> list[tuple[str, int]]:
+    """Return the most frequent parts, as many as there is room to collect candidates from."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    room = _MOST_POSITIONS
+    for place, (part, _) in enumerate(ranked):
+        room -= len(part) * min(len(part), longest)
+        if room < 0:
+            return ranked[:place]
+    return ranked
+
+
+def sampled(task: Task) -> list[str]:
+    """Say where candidates come from a sample only: the most frequent parts of a large text."""
+    used = _with_room(task.counts, task.max_piece_length)
+    if len(used) == len(task.counts):
+        return []
+    share = sum(count for _, count in used) / sum(task.counts.values())
+    return [f"candidates come from the {len(used):,} most frequent words, {share:.1%} of the text; scores from all"]
 
 
 def _best(candidates: Mapping[str, int], most: int) -> list[tuple[str, int]]:
@@ -155,4 +171,5 @@ SPEC = Algorithm(
     when_not="Little text: it gives fewer pieces than BPE does.",
     family="metaspace",
     learn=learn,
+    limits=sampled,
 )
