@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace, wordpiece
@@ -242,6 +243,15 @@ def test_law_specials_map_to_specials(method):
 def test_law_same_seed_same_bytes(method, tmp_path):
     files = [made(sample(), method).save(tmp_path / f"{n}.safetensors").read_bytes() for n in range(2)]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("method", LAWFUL)
+def test_law_tensors_and_arrays_give_the_same_rows(method):
+    arrays, tensors = sample(), sample()
+    tensors.matrices = {role: torch.from_numpy(matrix) for role, matrix in tensors.matrices.items()}
+    one, two = made(arrays, method), made(tensors, method)
+    for role, matrix in arrays.matrices.items():
+        assert np.array_equal(two.apply(tensors.matrices[role]).numpy(), one.apply(matrix))
 
 
 @pytest.mark.parametrize("method", LAWFUL)
