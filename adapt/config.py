@@ -98,8 +98,11 @@ class Tokenizer(BuildOptions):
 class Transplant(Options):
     """How the new vocabulary gets its embeddings."""
 
-    method: str | None = Field(None, json_schema_extra={"examples": ["focus -> subwords -> mean", *METHODS.names]})
-    """A method or a chain (`focus -> subwords -> mean`); nothing means the default chain."""
+    method: str | None = Field(
+        None, json_schema_extra={"examples": ["auto", "focus -> subwords -> mean", *METHODS.names]}
+    )
+    """A method or a chain (`focus -> subwords -> mean`), or `auto` (tried before training); nothing means the default
+    chain."""
     vectors: Literal["counts+characters", "counts", "characters", "fasttext"] | None = None
     """Evidence about the new tokens, for methods that need it; nothing means what the method was published with."""
     dictionary: Path | None = None

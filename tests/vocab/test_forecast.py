@@ -126,6 +126,19 @@ def test_forecast_repeats_and_names_settings(pair):
     assert compare(one, "plain", "same") == (0, 0, 0)
 
 
+def test_vectors_of_the_old_vocabulary_do_not_give_hidden_tokens_away(pair):
+    old, new = Vocabulary.of(pair[0]), Vocabulary.of(pair[1])
+    draw = np.random.default_rng(0)
+    known = {form: draw.standard_normal(16) for form in {*old.forms, *new.forms}}
+    vectors, others = (np.array([known[form] for form in view.forms]) for view in (new, old))
+    # Every shared token has the very same vector on both sides: were it there, its row would be found each time.
+    given = {"vectors": vectors, "source_vectors": others, "seeds": (0,)}
+    table = forecast(
+        *pair, LINES, {"w": {"method": "wechsel -> mean", "options": {"wechsel": {"neighbours": 1}}}}, **given
+    )
+    assert table.loc["w", "first"] < 0.3 and table.loc["w", "cosine"] < 0.99
+
+
 def test_what_cannot_be_forecast_says_so(pair):
     with pytest.raises(InputError, match="too few shared tokens to hide .* expected 40 or more"):
         forecast(pair[0], metaspace(["▁zz", "▁qq"]), LINES, ["subwords"], share=0.5)
