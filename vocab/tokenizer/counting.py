@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lexigraft import InputError
-from vocab.tokenizer.tally import ROOM, Tally
+from vocab.tokenizer.tally import Tally
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 _HELD = 20  # one line in so many is held out
-_STRETCHES = ROOM // 5
 _EVERY = 20_000
 _JOINERS = "\u200c\u200d"  # these belong to the spelling in Arabic and Indic scripts and in emoji
 
@@ -56,7 +55,7 @@ def count(
     Returns:
         The counts.
     """
-    kept, held = (Tally(_STRETCHES if across else ROOM) for _ in range(2))
+    kept, held = Tally(), Tally()
     found = Counted()
     for line in lines:
         found.lines += 1
@@ -165,7 +164,7 @@ def altered(letters: Counter[str], normalise: Callable[[str], str]) -> dict[str,
     return {"dropped": dropped, "changed": changed, "lowercased": lowercased}
 
 
-def notices(counted: Counted, letters: Counter[str]) -> list[str]:
+def notices(counted: Counted, letters: Counter[str], what: str = "words") -> list[str]:
     """Say what in a text will harm the vocabulary, one sentence each; nothing where all is well."""
     said = []
     kinds = {
@@ -185,5 +184,5 @@ def notices(counted: Counted, letters: Counter[str]) -> list[str]:
             f"{other:,} words ({share:.2%}) are not in NFC: the tokenizer brings them to its form, others may not"
         )
     if counted.left_out:
-        said.append(f"{counted.left_out:,} occurrences of the rarest words were left out to keep memory flat")
+        said.append(f"{counted.left_out:,} occurrences of the rarest {what} were left out to keep memory flat")
     return said

@@ -12,43 +12,41 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO
 
-ROOM = 1_000_000
-_CHARACTERS = 64 * ROOM
+_ENTRY = 64  # bytes that a string takes beside its characters
+ROOM = 72_000_000  # a million words, or half a million lines
 
 
 class Tally:
     """Counts of strings, exact for those it keeps; the result does not depend on the order they came in.
 
     Args:
-        room: how many different strings are kept. Of more, the most frequent are; among equally frequent ones those
-            with the smallest checksum, which is as good as drawing them.
+        room: how much is kept: 64 and its characters for each string. Where that is too little, the most frequent
+            strings are kept, and among equally frequent ones those with the smallest checksum, which is as good as
+            drawing them.
     """
 
     def __init__(self, room: int = ROOM) -> None:
         self.room = room
         self.left_out = 0
         self._counts: Counter[str] = Counter()
-        self._unseen = 0
+        self._characters = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._runs: list[Path] = []
 
     def add(self, strings: list[str]) -> None:
         """Count some strings, none of which holds a line feed."""
         self._counts.update(strings)
-        self._unseen += sum(map(len, strings))
-        if len(self._counts) > self.room:
-            self._spill()
-        elif self._unseen > _CHARACTERS:
-            self._unseen = sum(map(len, self._counts))
-            if self._unseen > _CHARACTERS // 2:
+        self._characters += sum(map(len, strings))
+        if len(self._counts) * _ENTRY + self._characters > self.room:
+            self._characters = sum(map(len, self._counts))  # what was counted before takes no room
+            if len(self._counts) * _ENTRY + self._characters > self.room / 2:
                 self._spill()
 
     def close(self) -> Counter[str]:
         """Return the counts; `left_out` says how many occurrences of other strings there were."""
-        if not self._runs and len(self._counts) <= self.room:
+        if not self._runs:
             return self._counts
-        if self._counts:
-            self._spill()
+        self._spill()
         try:
             return self._kept()
         finally:
@@ -63,7 +61,7 @@ class Tally:
             stream.writelines(f"{self._counts[string]}\t{string}\n" for string in sorted(self._counts))
         self._runs.append(run)
         self._counts = Counter()
-        self._unseen = 0
+        self._characters = 0
 
     def _merged(self) -> Iterator[tuple[str, int]]:
         streams = [run.open(encoding="utf-8", errors="surrogatepass", newline="\n") for run in self._runs]
@@ -75,13 +73,15 @@ class Tally:
                 stream.close()
 
     def _kept(self) -> Counter[str]:
-        frequencies = Counter(count for _, count in self._merged())
+        needs: Counter[int] = Counter()
+        for string, count in self._merged():
+            needs[count] += _ENTRY + len(string)
         free, least, share = self.room, 0, 1.0
-        for count in sorted(frequencies, reverse=True):
-            if frequencies[count] > free:
-                least, share = count, free / frequencies[count]
+        for count in sorted(needs, reverse=True):
+            if needs[count] > free:
+                least, share = count, free / needs[count]
                 break
-            free -= frequencies[count]
+            free -= needs[count]
         kept: Counter[str] = Counter()
         for string, count in self._merged():
             checksum = zlib.crc32(string.encode("utf-8", "surrogatepass"))

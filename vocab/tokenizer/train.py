@@ -43,7 +43,8 @@ def train_tokenizer(
     Args:
         texts: a file, files (plain, `.gz`, `.zst`, `.parquet`; UTF-8), a data set of the library `datasets`, or lines
             that can be gone through twice; or {language: any of these} for one vocabulary that several languages
-            share. Text is streamed, at flat memory: of more than a million different words the most frequent count.
+            share. Text is streamed, at flat memory: of more than a million different words the most frequent count
+            (half a million lines, where pieces may cross spaces).
         like: the source's tokenizer (folder, file, hub id or object). The new one takes over its normaliser, its
             special tokens by role, spelling and order of ids, its post-processor, `model_max_length` and truncation
             side. None: NFC, XLM-R's special tokens.
@@ -76,7 +77,7 @@ def train_tokenizer(
     counted, facts = _read(texts, settings, across=across, hold=auto, progress=progress)
     letters = letters_of(counted.words) + letters_of(counted.held)
     facts |= {"lines": counted.lines, "words": counted.running, "characters": counted.characters}
-    facts["notices"] = notices(counted, letters)
+    facts["notices"] = notices(counted, letters, "lines" if across else "words")
     form: str | None = settings.normal_form
     if form == "auto":
         form, facts["composed"] = normal_form(counted.words)
