@@ -312,8 +312,11 @@ def _gold(file: Path) -> list[list[str]]:
 
 
 def _bar(done: float, total: float, facts: Mapping[str, object]) -> None:
-    told = ", ".join(f"{name} {value}" for name, value in facts.items())
-    console.print(f"{done:g} of {total:g}  {told}", highlight=False, markup=False, soft_wrap=True)
+    """Say how long it will take, and every tenth of the way."""
+    if "seconds_expected" in facts:
+        console.print(f"{facts['tokenizer']}: about {facts['seconds_expected']} seconds", highlight=False)
+    elif done % max(1, total // 10) == 0:
+        console.print(f"  {done:g} of {total:g} updates", highlight=False)
 
 
 def _tell(facts: Mapping[str, object], output: Path) -> None:

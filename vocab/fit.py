@@ -257,7 +257,6 @@ def _train(
 
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.95), weight_decay=0.01)
     warm, losses = max(1, options.updates // 10), []
-    told = time.perf_counter()
     for step, (table, size) in enumerate(batches):
         late = max(0.0, (step - warm) / max(1, options.updates - warm))
         scale = min((step + 1) / warm, 0.55 + 0.45 * math.cos(math.pi * late))
@@ -270,8 +269,7 @@ def _train(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         losses.append(float(nats.detach()) / number)
-        if progress is not None and (time.perf_counter() - told > 1 or step + 1 == len(batches)):
-            told = time.perf_counter()
+        if progress is not None:
             progress(done + step + 1, total, {"loss": losses[-1]})
     return losses
 
