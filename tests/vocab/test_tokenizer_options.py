@@ -190,6 +190,24 @@ def test_coverage_and_frequency():
     assert "▁zuciya" not in train_tokenizer(rare, algorithm="bpe", vocab_size=most, min_frequency=9).get_vocab()
 
 
+def test_specials_and_template_of_the_users_own():
+    renamed = learnt("unigram", like=xlmr(), specials=["cls=[CLS]", "<extra>"], truncation_side="left")
+    assert renamed.convert_ids_to_tokens(range(6)) == ["[CLS]", "<pad>", "</s>", "<unk>", "<mask>", "<extra>"]
+    assert renamed.bos_token == renamed.cls_token == "[CLS]" and renamed.truncation_side == "left"
+    assert renamed.convert_ids_to_tokens(renamed("ruwa")["input_ids"]) == ["[CLS]", "▁ruwa", "</s>"]
+    assert renamed.tokenize("ruwa<extra>") == ["▁ruwa", "<extra>"]
+    decoder = learnt("byte-bpe", like=gpt2(), specials=["pad=<pad>"], model_max_length=99)
+    assert (decoder.pad_token, decoder.pad_token_id, decoder.model_max_length) == ("<pad>", 1, 99)
+    wrapped = learnt("byte-bpe", like=gpt2(), template="encoder")
+    assert wrapped("a")["input_ids"][0] == wrapped("a")["input_ids"][-1] == 0  # <|endoftext|> is bos and eos
+    bare = learnt("unigram", like=xlmr(), template="none")
+    assert len(bare("ruwa")["input_ids"]) == 1
+    with pytest.raises(InputError, match="at both ends of a text; found the roles pad, unk"):
+        lone = learnt("unigram", template="none")
+        lone.bos_token = lone.cls_token = lone.eos_token = lone.sep_token = lone.mask_token = None
+        learnt("unigram", like=lone, template="encoder")
+
+
 def test_options_that_are_not_known():
     for options, message in (
         ({"lower_case": True}, "unknown key 'lower_case', did you mean 'lowercase'"),

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vocab.tokenizer.roles import state_of
+from lexigraft import InputError
+from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.roles import ROLES, state_of
 from vocab.tokenizer.sentencepiece_model import SPACE, mended
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+
+_ENDS = (("cls", "bos"), ("sep", "eos"))
 
 
 @dataclass
@@ -89,6 +94,56 @@ def like(source: PreTrainedTokenizerFast) -> Likeness:
         byte_level=view.family == "byte-level",
         settings=settings,
     )
+
+
+def override(likeness: Likeness, options: BuildOptions) -> None:
+    """Change specials, template and settings of the source where the user wants them otherwise.
+
+    Args:
+        likeness: what the source hands on; changed here.
+        options: what the user chose.
+
+    Raises:
+        InputError: the template asks for a role that no token plays.
+    """
+    for entry in options.specials:
+        role, equals, text = entry.partition("=")
+        if not (equals and text and role in ROLES):
+            likeness.extra.append(entry)
+        elif role in likeness.specials:
+            _rename(likeness, likeness.specials[role], text)
+        else:
+            likeness.specials[role] = text
+    if options.template == "none":
+        likeness.post_processor = {}
+    elif options.template == "encoder":
+        ends = [likeness.specials.get(role) or likeness.specials.get(other) for role, other in _ENDS]
+        if None in ends:
+            raise InputError(
+                "no token can stand at both ends of a text",
+                found=f"the roles {', '.join(likeness.specials) or 'none'}",
+                expected="specials such as cls=[CLS] and sep=[SEP]",
+            )
+        cls, sep = map(str, ends)
+        likeness.post_processor = {
+            "type": "TemplateProcessing",
+            "single": _template([(cls, 0), ("$A", 0), (sep, 0)]),
+            "pair": _template([(cls, 0), ("$A", 0), (sep, 0), ("$B", 1), (sep, 1)]),
+        }
+    for name in ("truncation_side", "model_max_length"):
+        if (wanted := getattr(options, name)) is not None:
+            likeness.settings[name] = wanted
+
+
+def _rename(likeness: Likeness, old: str, new: str) -> None:
+    """Write a special token otherwise, in every role that it plays and in the template."""
+    likeness.specials = {role: new if text == old else text for role, text in likeness.specials.items()}
+    if old in likeness.flags:
+        likeness.flags[new] = likeness.flags.pop(old)
+    for parts in (likeness.post_processor.get(key, []) for key in ("single", "pair")):
+        for part in parts:
+            if part.get("SpecialToken", {}).get("id") == old:
+                part["SpecialToken"] = part["SpecialToken"] | {"id": new}
 
 
 def _added(source: PreTrainedTokenizerFast, backend: Tokenizer) -> list[Any]:

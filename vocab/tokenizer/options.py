@@ -74,5 +74,12 @@ class BuildOptions(Options):
     """BPE-dropout: share of the merges left out at random while a model is trained; never in evaluation."""
     alpha: float = Field(0.3, gt=0, le=1)
     """For several languages: a language with n words counts as n^alpha would, so that small ones get pieces too."""
+    specials: list[str] = Field(default_factory=list)
+    """Special tokens beside the source's, or in their place: `pad=<pad>` gives a token to a role (cls, sep, bos, eos,
+    pad, unk, mask), a bare text is one more token."""
+    template: Literal["encoder", "none"] | None = None
+    """What is written around a text: `encoder` cls and sep, `none` nothing. Nothing means as the source does."""
+    truncation_side: Literal["left", "right"] | None = None
+    """Where texts that are too long lose tokens. Nothing means as the source does."""
     model_max_length: int | None = Field(None, gt=0)
     """Longest sequence in tokens. Nothing means as the source has it."""

@@ -69,7 +69,7 @@ def shell_state(chosen: Algorithm, likeness: Likeness, options: BuildOptions, un
     }
 
 
-def override(likeness: Likeness, options: BuildOptions, form: str | None) -> None:
+def override_normaliser(likeness: Likeness, options: BuildOptions, form: str | None) -> None:
     """Change the source's normaliser where the user wants it otherwise.
 
     Args:

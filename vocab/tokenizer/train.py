@@ -14,12 +14,12 @@ from lexigraft import InputError
 from vocab.tokenizer.algorithm import ALGORITHMS, Algorithm, Task, Units
 from vocab.tokenizer.auto import choose
 from vocab.tokenizer.counting import Counted, Progress, altered, count, joined, letters_of, normal_form, notices
-from vocab.tokenizer.like import Likeness, default, post_processor_state
+from vocab.tokenizer.like import Likeness, default, override, post_processor_state
 from vocab.tokenizer.like import like as likeness_of
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.sampling import remember
-from vocab.tokenizer.shell import decoder_of, override, shell_state
+from vocab.tokenizer.shell import decoder_of, override_normaliser, shell_state
 from vocab.tokenizer.texts import Lines
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def train_tokenizer(
     chosen: Algorithm = ALGORITHMS[settings.algorithm]
     source = None if like is None else load_tokenizer(like)
     likeness = default() if source is None else likeness_of(source)
+    override(likeness, settings)
     same = chosen.family == "byte-level" and likeness.byte_level
     punctuation = settings.punctuation or ("source" if same else "words")
     settings = settings.model_copy(update={"punctuation": punctuation})
@@ -81,7 +82,7 @@ def train_tokenizer(
     form: str | None = settings.normal_form
     if form == "auto":
         form, facts["composed"] = normal_form(counted.words)
-    override(likeness, settings, form)
+    override_normaliser(likeness, settings, form)
     facts["normal_form"] = form
     units = chosen.units(letters) if chosen.units is not None else Units()
     shell = shell_state(chosen, likeness, settings, units)
@@ -234,8 +235,6 @@ def _finished(
         )
     full = shell | {"added_tokens": added, "post_processor": post_processor_state(likeness), "model": model}
     roles = likeness.settings | {f"{role}_token": text for role, text in likeness.specials.items()}
-    if settings.model_max_length is not None:
-        roles["model_max_length"] = settings.model_max_length
     tokenizer = wrap(_backend(full), **roles)
     if settings.dropout:
         remember(tokenizer, settings.dropout)
