@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+_BLOCK = 1024  # rows multiplied at once in float32: few enough that rounding stays far below what rows hold
+
+
 def fingerprint(matrix: Any, n_source: int | None = None) -> str:
     """SHA-256 over a matrix's first rows as float32: the same for equal values in any dtype that holds them."""
     rows = int(matrix.shape[0]) if n_source is None else n_source
@@ -84,7 +87,7 @@ def stack(columns: Sequence[Sequence[int]], width: int, weights: Sequence[Sequen
 
 
 def top_directions(matrix: Any, n_source: int, rank: int) -> np.ndarray:
-    """Leading right singular vectors of a matrix, from its dim x dim Gram matrix in float64.
+    """Leading right singular vectors of a matrix, from its dim x dim Gram matrix, summed and decomposed in float64.
 
     Args:
         matrix: (n_source or more, dim).
@@ -96,10 +99,16 @@ def top_directions(matrix: Any, n_source: int, rank: int) -> np.ndarray:
         that the same matrix gives the same signs everywhere.
     """
     dim = int(matrix.shape[1])
-    gram = np.zeros((dim, dim))
-    for part in blocks(n_source, 8192):
-        rows = take(matrix, part).astype(np.float64)
+    gram, total = np.zeros((dim, dim)), np.zeros(dim)
+    # Blocks are multiplied in the rows' own precision, less a common shift: without it the mean direction, by far the
+    # strongest in embeddings, would drown the weak ones in its rounding. Sums and what is put back are float64.
+    shift = take(matrix, slice(0, min(n_source, _BLOCK))).mean(axis=0)
+    for part in blocks(n_source, _BLOCK):
+        rows = take(matrix, part) - shift
         gram += rows.T @ rows
+        total += rows.sum(axis=0, dtype=np.float64)
+    shift = shift.astype(np.float64)
+    gram += np.outer(shift, total) + np.outer(total, shift) + n_source * np.outer(shift, shift)
     vectors = np.linalg.eigh(gram)[1][:, ::-1][:, :rank]
     return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
 
