@@ -36,14 +36,14 @@ $(STAMPS)/dev: $(STAMPS)/demo
 
 # SOURCE: folder of a multilingual source model; TEXT: text of the language, one sentence a line.
 bench-transplant: $(STAMPS)/dev
-	$(BIN)/python benchmarks/transplant.py --source $(SOURCE) --text $(TEXT) $(ARGS)
+	$(BIN)/python -m benchmarks.transplant --source $(SOURCE) --text $(TEXT) $(ARGS)
 
 # SOURCE: a tokenizer; TEXT: files of raw text.
 bench-tokenizers: $(STAMPS)/dev
 	$(BIN)/python benchmarks/tokenizers.py --source $(SOURCE) --text $(TEXT) $(ARGS)
 
 bench-pretrain: $(STAMPS)/dev
-	$(BIN)/python benchmarks/pretrain.py --source $(SOURCE) --text $(TEXT) $(ARGS)
+	$(BIN)/python -m benchmarks.pretrain --source $(SOURCE) --text $(TEXT) $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

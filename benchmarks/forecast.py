@@ -1,6 +1,6 @@
 """Ask whether anything known before training orders transplant methods as training does.
 
-    python benchmarks/forecast.py --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
+    python -m benchmarks.forecast --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
 
 For every language and method: transplant the source model to a tokenizer of the language, train it with the same
 batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what could be

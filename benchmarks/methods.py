@@ -1,6 +1,6 @@
 """Measure every transplant method on real text before any training, and write the page about them.
 
-    python benchmarks/methods.py --source DIR --data DIR [--languages hau yor kin swa] [--figures docs/transplant.json]
+    python -m benchmarks.methods --source DIR --data DIR [--languages hau yor kin swa] [--figures docs/transplant.json]
                                  [--page docs/transplant.md]
 
 SOURCE is a masked model with a head (benchmarks/forecast.py warms one up). For each language a Unigram tokenizer is
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import forecast as study
+from benchmarks import forecast as study
 
 UNTOUCHED, DEFAULT = "the source, untouched", "the default chain"
 

@@ -1,6 +1,6 @@
 """Write the rows that the authors' packages make on a made-up case, for the parity test that runs without them.
 
-    python benchmarks/parity.py [deepfocus wechsel omp]
+    python -m benchmarks.parity [deepfocus wechsel omp]
 
 Each package gets an environment of its own, made in the cache folder (see `peers`). Tokens, vectors, words and source
 rows are drawn here and written beside the rows to tests/vocab/data, so that both sides are given exactly the same.
@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peers import PEERS, python_of
+
+from benchmarks.peers import PEERS, ROOT, python_of
 
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-DATA = Path(__file__).parents[1] / "tests" / "vocab" / "data"
+DATA = ROOT / "tests" / "vocab" / "data"
 
 
 def tokenizer(pieces: list[str]) -> Any:
@@ -153,7 +154,7 @@ def main() -> None:
         for name in sys.argv[1:] or PEERS:
             python = python_of(name)
             if python is not None:
-                subprocess.run([python, __file__, "--inside", name], check=True)
+                subprocess.run([python, "-m", "benchmarks.parity", "--inside", name], check=True, cwd=ROOT)
                 print(f"wrote {DATA / name}.safetensors", flush=True)
         return
     from safetensors.numpy import save_file

@@ -9,6 +9,7 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 CACHE = Path.home() / ".cache" / "lexigraft"
 # Name -> packages for pip, a module that shows that they work, and what files say they were made with.
 PEERS = {

@@ -1,6 +1,6 @@
 """Time our training loop beside transformers' Trainer, in one run, alternated, on the same text, model and precision.
 
-    python benchmarks/pretrain.py --source DIR --text FILE [--steps 6] [--rounds 2] [--batch-tokens 2048]
+    python -m benchmarks.pretrain --source DIR --text FILE [--steps 6] [--rounds 2] [--batch-tokens 2048]
                                   [--sequence-length 128] [--precision bf16 fp32] [--threads 2]
 
 Stock is what people run, at its best: `Trainer` with `DataCollatorForLanguageModeling`, text joined and cut into blocks
@@ -131,7 +131,7 @@ def stock(job: dict[str, Any]) -> dict[str, float]:
 
 def run(side: str, job: dict[str, Any]) -> dict[str, float]:
     """Run one side in a process of its own."""
-    command = [sys.executable, __file__, "--side", side, "--job", json.dumps(job)]
+    command = [sys.executable, "-m", "benchmarks.pretrain", "--side", side, "--job", json.dumps(job)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job["threads"]), "TOKENIZERS_PARALLELISM": "false",
                    "PYTHONPATH": str(Path(__file__).parents[1])}  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -1,7 +1,7 @@
 """Time our transplant beside deepfocus (the FOCUS authors' package), in one run, on the same text and tokenizers.
 
-    python benchmarks/transplant.py --source DIR --text FILE [--sizes 8000 16000 30000 50000] [--algorithm bpe]
-                                    [--no-peer] [--clock cpu] [--skip wechsel ofa synthetic]
+    python -m benchmarks.transplant --source DIR --text FILE [--sizes 8000 16000 30000 50000] [--algorithm bpe]
+                                      [--no-peer] [--clock cpu] [--skip wechsel ofa synthetic]
 
 deepfocus and wechsel get virtual environments of their own (see peers.py). Both sides get the same number of threads,
 and what runs for a second or less is run three times on both sides and its median taken; what is done once a process
@@ -25,6 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from benchmarks import peers
+from benchmarks import transplant_methods as methods
 
 REPEATS = 3
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -206,9 +209,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=int, nargs="+", default=[250_000, 500_000, 1_000_000])
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    import peers
     import torch
-    import transplant_methods as methods
     from safetensors.torch import save_file
 
     import vocab
@@ -248,8 +249,9 @@ def main() -> None:
                 "HF_DATASETS_CACHE": str(folder / f"datasets-{size}"), "TQDM_DISABLE": "1",
             }  # fmt: skip
             subprocess.run(
-                [python, __file__, "--job", json.dumps(job), "--source", ".", "--text", "."],
+                [python, "-m", "benchmarks.transplant", "--job", json.dumps(job), "--source", ".", "--text", "."],
                 env=environment,
+                cwd=peers.ROOT,
                 check=True,
             )
             facts = json.loads((folder / "facts.json").read_text())

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import peers
+
 DIM = 100
 Clock = Callable[[], float]
 
@@ -50,7 +52,6 @@ def wechsel_peer(job: dict[str, Any]) -> None:
 
 def wechsel(source: Path, target: Path, matrix: np.ndarray, folder: Path, clock: Clock, name: str) -> None:
     """Compare the mixing alone, given the same vectors."""
-    import peers
     from safetensors.numpy import load_file, save_file
 
     from vocab.transplant.method import METHODS, Problem
@@ -80,7 +81,7 @@ def wechsel(source: Path, target: Path, matrix: np.ndarray, folder: Path, clock:
         "source": str(source), "target": str(target), "given": str(folder / "given"),
         "out": str(folder / "rows"), "facts": str(folder / "facts.json"), "clock": name,
     }  # fmt: skip
-    subprocess.run([python, __file__, json.dumps(job)], check=True)
+    subprocess.run([python, "-m", "benchmarks.transplant_methods", json.dumps(job)], check=True, cwd=peers.ROOT)
     theirs = json.loads((folder / "facts.json").read_text())["seconds"]
     other = load_file(folder / "rows")["rows"]
     known = vectors["target"].any(axis=1) & (new.kind <= Kind.BYTE)
@@ -167,11 +168,10 @@ def scaling(sizes: list[int], source: int, shared: int, threads: int) -> None:
     print("\nSynthetic vocabularies (names and vectors made up), FOCUS on 64 dimensions")
     for size in sizes:
         code = (
-            f"import sys, time, torch; torch.set_num_threads({threads});"
-            f"sys.path.insert(0, {str(Path(__file__).parent)!r});"
-            f"import transplant_methods as t; t.synthetic({size}, {source}, {shared}, time.perf_counter)"
+            f"import time, torch; torch.set_num_threads({threads});"
+            f"import benchmarks.transplant_methods as t; t.synthetic({size}, {source}, {shared}, time.perf_counter)"
         )
-        subprocess.run([sys.executable, "-c", code], check=True)
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=peers.ROOT)
 
 
 if __name__ == "__main__":
