@@ -197,6 +197,8 @@ def export(
         raise InputError("this folder is there already", file=target)
     shutil.copytree(model, target, ignore=shutil.ignore_patterns("done.json"))
     console.print(f"wrote {target}: AutoModel.from_pretrained({str(target)!r})", highlight=False, soft_wrap=True)
+    for file in sorted(target.glob("adapter-*.safetensors")):
+        console.print(f"{file.name}: plain transformers leaves it out; adapt.tuning.adapters.load_tuned reads it")
 
 
 @app.command()

@@ -135,10 +135,10 @@ def room_of(config: Any, specials: int) -> int:
 
 
 def load_body(model: Path) -> Any:
-    """Load the model without its head, in float32, for reading."""
-    from vocab.transplant.load import load_model
+    """Load the model without its head, in float32, for reading; adapters that lie beside it come with it."""
+    from adapt.tuning.adapters import load_tuned
 
-    loaded = load_model(model)
+    loaded = load_tuned(model)
     body = getattr(loaded, "base_model", loaded)
     return body.float().eval()
 

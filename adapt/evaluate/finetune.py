@@ -22,6 +22,7 @@ import numpy as np
 from adapt.evaluate import features, heads, labelled
 from adapt.evaluate.data import Data
 from adapt.evaluate.job import Job, is_done
+from adapt.tuning.adapters import save_tuned
 
 if TYPE_CHECKING:
     import torch
@@ -106,7 +107,7 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
 
     def fill(folder: Path) -> None:
         saved.save(folder)
-        body.save_pretrained(folder / "body")
+        save_tuned(body, folder / "body")
 
     labelled.finish(
         job,

@@ -65,8 +65,8 @@ def pretrain(
 
     Returns:
         steps, seconds (in the loop, over all resumptions), step_seconds, tokens, characters, tokens_per_second,
-        characters_per_second, loss, heldout_loss, parameters, trained_parameters, resumed_from, notices, precision,
-        threads, new_head.
+        characters_per_second, loss, heldout_loss, parameters, trained_parameters, adapters (bytes of each file beside
+        the plain model), resumed_from, notices, precision, threads, new_head.
 
     Raises:
         InputError: bad input, a full disk, or a loss that is not a number or explodes; checkpoints stay as they are.
@@ -124,6 +124,11 @@ def pretrain(
             for file in partial.iterdir():
                 saved.sync(file)
             move_into_place(partial, folder / "model")
+        adapters = {file.name: file.stat().st_size for file in sorted((folder / "model").glob("adapter-*.safetensors"))}
+        if adapters:
+            notice = f"plain transformers loads model/ without what lies beside it: {', '.join(adapters)}"
+            state["notices"].append(notice)
+            say(steps, steps, {"notice": notice})
         characters = round(state["tokens"] * tokens.facts["characters"] / tokens.facts["tokens"])
         keys = ("seconds", "step_seconds", "tokens", "loss", "heldout_loss", "resumed_from", "notices", "threads")
         facts = {
@@ -135,6 +140,7 @@ def pretrain(
             "epochs": state["tokens"] / (tokens.facts["tokens"] + tokens.facts["lines"]),
             "parameters": parameters,
             "trained_parameters": trained,
+            "adapters": adapters,
             "precision": "bf16" if setup.bf16 else "fp32",
             "objective": setup.objective.name,
             "new_head": setup.new_head,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from adapt.tuning.adapters import load_adapters, save_tuned
 from lexigraft import InputError
 from vocab.head import head_parts
 
@@ -48,8 +49,8 @@ def _config(folder: Path) -> dict[str, Any]:
 def load_with_head(folder: Path, auto_class: str) -> tuple[Any, bool]:
     """Load a model in fp32 with a language-modelling head.
 
-    A head that the folder lacks is made, tied to the embeddings, always with the same seed: its transform begins as
-    the identity (see `_fresh_head`), its bias at 0.
+    Adapters that lie beside the weights come with it. A head that the folder lacks is made, tied to the embeddings,
+    always with the same seed: its transform begins as the identity (see `_fresh_head`), its bias at 0.
 
     Args:
         folder: a transformers model folder with safetensors weights.
@@ -82,7 +83,7 @@ def load_with_head(folder: Path, auto_class: str) -> tuple[Any, bool]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"cannot load this model: {error}", file=folder) from None
-    return model, new
+    return load_adapters(model, folder), new
 
 
 @contextmanager
@@ -177,9 +178,9 @@ def unigram_bias(model: Any, counts: Any) -> bool:
 
 
 def save_plain(model: Any, tokenizer_folder: Path, folder: Path) -> None:
-    """Write a folder that plain transformers load: configuration, weights, tokenizer."""
+    """Write a folder that plain transformers load: configuration, weights, tokenizer; adapters in files beside them."""
     with quiet():
-        model.save_pretrained(str(folder))
+        save_tuned(model, folder)
     for name in TOKENIZER_FILES:
         if (tokenizer_folder / name).is_file():
             shutil.copyfile(tokenizer_folder / name, folder / name)

@@ -92,8 +92,8 @@ def set_up(
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError(f"the tuning {tuning.name!r} leaves nothing to train", file=model_dir)
-    decay = [p for p in trained.values() if p.ndim >= 2]
-    plain = [p for p in trained.values() if p.ndim < 2]  # biases and norms
+    decay = [p for p in trained.values() if p.squeeze().ndim >= 2]
+    plain = [p for p in trained.values() if p.squeeze().ndim < 2]  # biases, norms, scales
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=options.lr,

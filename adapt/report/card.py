@@ -33,6 +33,13 @@ def commands(run: Path, task: str | None) -> str:
         f'model = {name}.from_pretrained("{run.name}/model")',
         f'tokenizer = AutoTokenizer.from_pretrained("{run.name}/model")',
     ]
+    if any(_model(run).glob("adapter-*.safetensors")):
+        lines += [
+            "",
+            "# plain transformers leaves the adapters out; the scores are of the model with them:",
+            "from adapt.tuning.adapters import load_tuned",
+            f'model = load_tuned("{run.name}/model")',
+        ]
     if task:
         lines += ["", f"# the trained heads: lexigraft predict {run.name} {task} FILE"]
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapt.tuning.tuning import Tuning, head_parameters, vocabulary_parameters
+from adapt.tuning.tuning import Tuning, head_parameters, train_only, vocabulary_parameters
 from vocab.options import Options
 
 
@@ -21,11 +21,7 @@ class EmbeddingsOptions(Options):
 
 def prepare(model: Any, options: Any) -> Any:
     """Freeze the body except its embeddings."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    for parameter in vocabulary_parameters(model) + (head_parameters(model) if options.head else []):
-        parameter.requires_grad_(True)
-    return model
+    return train_only(model, vocabulary_parameters(model) + (head_parameters(model) if options.head else []))
 
 
 SPEC = Tuning(

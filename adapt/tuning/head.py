@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapt.tuning.tuning import Tuning, head_parameters
+from adapt.tuning.tuning import Tuning, head_parameters, train_only
 from lexigraft import InputError
 from vocab.options import Options
 
@@ -24,14 +24,10 @@ def prepare(model: Any, options: Any) -> Any:
     Raises:
         InputError: the model has no parameters between its body and its decoder.
     """
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
     head = head_parameters(model)
     if not head:
         raise InputError("tuning `head` has nothing to train", found=type(model).__name__, expected="a head of its own")
-    for parameter in head:
-        parameter.requires_grad_(True)
-    return model
+    return train_only(model, head)
 
 
 SPEC = Tuning(

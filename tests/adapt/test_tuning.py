@@ -5,13 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForMaskedLM
+from transformers import (
+    AlbertConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    ModernBertConfig,
+)
 
+from adapt.pretrain import checkpoint
 from adapt.pretrain.engine import pretrain
+from adapt.pretrain.model import save_plain
 from adapt.pretrain.step import heldout_loss, train_step
+from adapt.tuning.adapters import load_tuned
+from adapt.tuning.top_layers import TopLayersOptions
 from adapt.tuning.tuning import TUNINGS
+from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
 
+ADAPTERS = ("bottleneck", "invertible")
 IDS = torch.arange(12).reshape(2, 6) + 5
 
 
@@ -36,14 +51,22 @@ def test_every_tuning_gives_back_the_model_it_trained(name, tmp_path, tiny_base,
     setup.model.eval()
     with torch.no_grad():
         trained = setup.model(input_ids=IDS).logits
-        plain = setup.tuning.finish(setup.model)
-        assert torch.allclose(plain(input_ids=IDS).logits, trained, atol=1e-5)
-    assert plain.get_output_embeddings().weight is plain.get_input_embeddings().weight
-    plain.save_pretrained(tmp_path / "saved")
-    loaded = AutoModelForMaskedLM.from_pretrained(tmp_path / "saved")
-    assert loaded.state_dict().keys() == AutoModelForMaskedLM.from_config(loaded.config).state_dict().keys()
+        finished = setup.tuning.finish(setup.model)
+        assert torch.allclose(finished(input_ids=IDS).logits, trained, atol=1e-5)
+    assert finished.get_output_embeddings().weight is finished.get_input_embeddings().weight
+    saved = tmp_path / "saved"
+    save_plain(finished, tiny_base, saved)
+    plain, whole = AutoModelForMaskedLM.from_pretrained(saved), load_tuned(saved)
+    assert plain.state_dict().keys() == AutoModelForMaskedLM.from_config(plain.config).state_dict().keys()
+    adapters = list(saved.glob("adapter-*.safetensors"))
     with torch.no_grad():
-        assert torch.allclose(loaded(input_ids=IDS).logits, trained, atol=1e-5)
+        assert torch.allclose(whole(input_ids=IDS).logits, trained, atol=1e-5)
+        assert torch.allclose(plain(input_ids=IDS).logits, trained, atol=1e-5) == (not adapters)
+    assert bool(adapters) == (name in ADAPTERS)
+    if adapters:  # and the plain model beside them has the body that the source had
+        source = AutoModel.from_pretrained(tiny_base)
+        for key, value in plain.bert.state_dict().items():
+            assert key == "embeddings.word_embeddings.weight" or (value == source.state_dict()[key]).all()
 
 
 def test_embeddings_leave_the_body_alone(tmp_path, tiny_base, language):
@@ -81,3 +104,49 @@ def test_lora_trains_little_of_the_body_and_merges_exactly(tmp_path, tiny_source
     assert (model.get_parameter(norm) == source.get_parameter(norm)).all()
     assert facts["trained_parameters"] < facts["parameters"]
     AutoModel.from_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", TUNINGS.names)
+def test_stopped_and_resumed_it_ends_in_the_same_bytes(name, tmp_path, tiny_source, language, monkeypatch):
+    def save_and_stop(root, last):
+        save(root, last)
+        if last.state["step"] == 3:
+            raise KeyboardInterrupt
+
+    save, text = checkpoint.save, language / "text.txt"
+    given = options(tuning=name, lr=1e-2, dropout=0.1, checkpoint_seconds=0.0, batch_tokens=64)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    pretrain(tiny_source, tiny_source, text, None, given, 5, 0, whole)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", save_and_stop)
+        pretrain(tiny_source, tiny_source, text, None, given, 5, 0, cut)
+    facts = pretrain(tiny_source, tiny_source, text, None, given, 5, 0, cut)
+    assert facts["resumed_from"] == [3]
+    files = {file.name: file.read_bytes() for file in (whole / "model").glob("*.safetensors")}
+    assert files == {file.name: file.read_bytes() for file in (cut / "model").glob("*.safetensors")}
+    assert len(files) == 1 + (name in ADAPTERS)
+
+
+def test_top_layers_are_those_asked_for(tiny_source):
+    for layers, expected in ((1, {"1"}), (2, {"0", "1"})):
+        model = AutoModelForMaskedLM.from_pretrained(tiny_source)
+        TUNINGS["top-layers"].prepare(model, TopLayersOptions(layers=layers, embeddings=False, head=False))
+        moving = [name for name, p in model.named_parameters() if p.requires_grad]
+        assert all(name.startswith("bert.encoder.layer.") for name in moving)
+        assert {name.split(".")[3] for name in moving} == expected
+
+
+def test_a_tuning_that_cannot_work_says_so():
+    sizes = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "pad_token_id": 1}
+    for name, config, message in (
+        ("bitfit", ModernBertConfig(**sizes), "no biases"),
+        ("ia3", ModernBertConfig(**sizes), "keys, values"),
+        ("lora", GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=99), "no linear layers"),
+        ("top-layers", BertConfig(**{**sizes, "num_hidden_layers": 1}), "that many layers"),
+        ("top-layers", AlbertConfig(**sizes), "that many layers"),
+        ("invertible", LlamaConfig(**sizes), "embedding layer and a head"),
+    ):
+        decoder = isinstance(config, LlamaConfig | GPT2Config)
+        model = (AutoModelForCausalLM if decoder else AutoModelForMaskedLM).from_config(config)
+        with pytest.raises(InputError, match=message):
+            TUNINGS[name].prepare(model, TUNINGS[name].options())

@@ -1,0 +1,57 @@
+"""Only the last layers of the body are trained; those below keep what they know of form.
+
+Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification", section 3.2, thaw a model from the
+top; here the number of thawed layers is fixed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from adapt.tuning.tuning import BesideOptions, Tuning, beside, train_only
+from lexigraft import InputError
+
+
+class TopLayersOptions(BesideOptions):
+    """Options of training the top layers."""
+
+    layers: int = Field(2, gt=0)
+    """How many layers are trained, counted from the top; with them what stands above, such as a last norm."""
+
+
+def prepare(model: Any, options: Any) -> Any:
+    """Freeze the body below its last layers.
+
+    Raises:
+        InputError: the model has fewer layers, or layers that share their weights.
+    """
+    from torch import nn
+
+    body, count = model.base_model, model.config.num_hidden_layers
+    parts = list(body.named_children())
+    stacks = [(n, m) for n, part in enumerate(p for _, p in parts) for m in part.modules()
+              if isinstance(m, nn.ModuleList) and len(m) == count]  # fmt: skip
+    if not stacks or options.layers > count:
+        raise InputError(
+            "tuning `top-layers` needs that many layers with weights of their own",
+            found=f"{count if stacks else 0} in {type(model).__name__}",
+            expected=f"at least {options.layers}",
+        )
+    place, stack = stacks[0]
+    above = [p for _, part in parts[place + 1 :] for p in part.parameters()]
+    chosen = [p for layer in stack[count - options.layers :] for p in layer.parameters()]
+    return train_only(model, chosen + above + beside(model, options))
+
+
+SPEC = Tuning(
+    name="top-layers",
+    summary="Only the last layers of the body are trained, embeddings in full",
+    paper="Howard & Ruder 2018, section 3.2",
+    when="Memory and time are short: without embeddings, nothing is computed backwards below the trained layers.",
+    when_not="The script or the sounds are new to the model: lower layers would have to learn them.",
+    options=TopLayersOptions,
+    prepare=prepare,
+    finish=lambda model: model,
+)
