@@ -23,6 +23,8 @@ def head_parts(model: Any) -> tuple[list[Any], Any]:
         return [model.lm_head.dense, gelu, model.lm_head.layer_norm], decoder
     if hasattr(model, "vocab_transform"):  # DistilBERT
         return [model.vocab_transform, model.activation, model.vocab_layer_norm], decoder
+    if hasattr(model, "predictions") and hasattr(model.predictions, "LayerNorm"):  # ALBERT
+        return [model.predictions.dense, model.predictions.activation, model.predictions.LayerNorm], decoder
     if hasattr(model, "head") and hasattr(model.head, "dense"):  # ModernBERT
         return [model.head], decoder
     return [], decoder

@@ -1,0 +1,1 @@
+"""Architectures to train from scratch; one file each."""
