@@ -1,6 +1,8 @@
 """Vocabulary transplant: give a model a new vocabulary, its rows made from the old ones.
 
-`vocab.transplant(source, target)` is the call; each method is one file of this folder.
+`vocab.transplant(source, target)` is the call; each method is one file of this folder. `vocab.transplant.forecast` says
+before any of it how near methods come to rows that are hidden from them, `vocab.transplant.apply_mixture` puts the rows
+of one transplant on another checkpoint, `vocab.transplant.check` looks a model over.
 """
 
 from __future__ import annotations

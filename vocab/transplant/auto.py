@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vocab.transplant.setting import Setting
 
 MEASURE = "mrr"
+MARGIN = 0.02  # of the default chain's bits: what a method must save for certain; training evens out less
 MOST = 1000  # hidden tokens a draw: enough to tell methods apart that are worth telling apart
 # They do not look at the token that a row is for: floors, which a forecast would only measure.
 FLOORS = frozenset({"copy", "mean", "multivariate", "random", "reinit"})
@@ -59,7 +60,7 @@ def choose(setting: Setting, options: Any = None, *, score: Any = True) -> Choic
     candidates = {name: Candidate(None if name == DEFAULT else name, vectors, options) for name in names}
     refused: dict[str, str] = {}
     facts: dict[str, Any] = {"forecast": {}}
-    table = None
+    table, least = None, 0.0
     try:
         table = of_setting(setting, candidates, most=MOST, refused=refused)
         shown = ["mrr", "mrr_low", "mrr_high", "first", "cosine", "seconds"]
@@ -75,17 +76,20 @@ def choose(setting: Setting, options: Any = None, *, score: Any = True) -> Choic
         # The others' differences to the default: below 0 is better.
         gap, low, high = (-x for x in scored["models"][best].get("against", (0.0, 0.0, 0.0)))
         low, high, unit = high, low, f"{scored['kind']} per character saved before any training"
+        least = MARGIN * facts["bits"][DEFAULT]
     elif table is not None:
         best, unit = str(table.index[0]), f"{MEASURE} on hidden shared tokens"
         gap, low, high = compare(table, best, DEFAULT, MEASURE)
     else:
         raise InputError("auto has nothing to choose by", found=(scored or {}).get("note", "no text and no forecast"))
     ahead = f"{gap:+.3f} {unit}, 95 % interval {low:+.3f} to {high:+.3f}"
-    method = best if best != DEFAULT and low > 0 else None
+    method = best if best != DEFAULT and low > least else None
     if best == DEFAULT:
         why = f"No method that can run is ahead of the default chain ({len(names) - len(refused)} tried)."
     elif method is None:
-        why = f"{best} is not distinguishable from the default chain ({ahead}): the default is kept."
+        why = (
+            f"{best} is not ahead of the default chain by enough ({ahead}; {least:.3f} asked for): the default is kept."
+        )
     else:
         why = f"{best} is ahead of the default chain: {ahead}."
     links = chain.parse(method)
