@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vocab.compare.text import Text
-from vocab.tokenizer.roles import state_of
+from vocab.tokenizer.convert import PATTERN
+from vocab.tokenizer.roles import parts_of, state_of
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
@@ -22,11 +23,7 @@ _LOCAL = frozenset(
 _WHITE = frozenset({r"\s+", " {2,}", r"\s"})
 # GPT-2's, cl100k's and Llama 3's patterns, and that of our own byte-level tokenizers: none looks back over a space.
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_CL100K = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-_SPLITS = frozenset({r" ?[^ ]+", _GPT2, _CL100K})
+_SPLITS = frozenset({r" ?[^ ]+", _GPT2, PATTERN})
 
 
 class Pieces:
@@ -76,16 +73,10 @@ def looks_at_words_alone(backend: Any) -> bool:
     """
     if getattr(backend.model, "dropout", None):
         return False
-    if not all(map(_is_local, _flat(state_of(backend.normalizer), "normalizers"))):
+    if not all(map(_is_local, parts_of(state_of(backend.normalizer)))):
         return False
-    cutters = _flat(state_of(backend.pre_tokenizer), "pretokenizers")
+    cutters = parts_of(state_of(backend.pre_tokenizer))
     return bool(cutters) and _cuts_at_spaces(cutters[0])
-
-
-def _flat(state: dict[str, Any], inner: str) -> list[dict[str, Any]]:
-    if not state:
-        return []
-    return [part for one in state[inner] for part in _flat(one, inner)] if state["type"] == "Sequence" else [state]
 
 
 def _is_local(part: dict[str, Any]) -> bool:

@@ -35,15 +35,14 @@ def measure(
 
     Args:
         tokenizers: name -> anything that `Vocabulary.of` takes.
-        texts: a file, files, or lines that can be gone through twice. A tokenizer that looks beyond words (no
-            pre-tokeniser that cuts at spaces) goes over it a second time.
-        parallel: two texts, line by line translations of each other: the language, and the one it is held against;
-            or language -> two such texts.
-        words: text whose white space separates words as people cut them (a treebank), or a list of lists of words.
-        morphemes: word -> its morphemes in order, or a file of lines `word<tab>mor phemes`.
-        base: name of the tokenizer that others are held against; the first where None.
-        documents: what is resampled as one: each line, lines between blank lines, or each file.
-        context: tokens of the context that words are fitted into.
+        texts: text. A tokenizer that looks beyond words (no pre-tokeniser that cuts at spaces) goes over it a second
+            time.
+        parallel: as for `vocab.compare`, like all that follow.
+        words: see there.
+        morphemes: see there.
+        base: see there.
+        documents: see there.
+        context: see there.
         given: what metrics that are asked for by name need.
 
     Returns:

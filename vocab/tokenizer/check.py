@@ -15,7 +15,7 @@ from vocab.compare.pieces import encode_words
 from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
-from vocab.tokenizer.roles import state_of
+from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.sentencepiece_model import mended
 from vocab.tokenizer.texts import Lines
 from vocab.view import SPACE, Kind, Vocabulary
@@ -108,18 +108,12 @@ def repair(source: Any) -> PreTrainedTokenizerFast:
     raw = json.loads(tokenizer.backend_tokenizer.to_str())
     raw["truncation"] = raw["padding"] = None
     if raw["normalizer"] is not None:
-        raw["normalizer"] = {"type": "Sequence", "normalizers": mended(_flat(raw["normalizer"]))}
+        raw["normalizer"] = {"type": "Sequence", "normalizers": mended(parts_of(raw["normalizer"]))}
     if "byte_fallback" in raw["model"]:
         raw["model"]["byte_fallback"] = _spelled(tokenizer.backend_tokenizer) == len(BYTES)
     likeness = like(tokenizer)
     roles = {f"{role}_token": text for role, text in likeness.specials.items()}
     return wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
-
-
-def _flat(state: dict[str, Any]) -> list[dict[str, Any]]:
-    if state["type"] == "Sequence":
-        return [part for inner in state["normalizers"] for part in _flat(inner)]
-    return [state]
 
 
 def _spelled(backend: Any) -> int:
@@ -164,7 +158,7 @@ def _accents(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
     )
     if composed == decomposed:
         return None
-    rules = any(part["type"] == "Precompiled" for part in _flat(raw["normalizer"])) if raw["normalizer"] else False
+    rules = any(part["type"] == "Precompiled" for part in parts_of(raw["normalizer"]))
     message = f"decomposed text is cut differently: {letter} becomes {decomposed} instead of {composed}"
     return Finding("decomposed accents", message, mendable=rules)
 

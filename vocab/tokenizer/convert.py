@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.roles import parts_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -199,9 +200,8 @@ def _to_tiktoken(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tuple[byt
     return "".join(lines).encode(), lost
 
 
-def _pattern(pre: Mapping[str, Any]) -> str:
-    parts = [pre, *pre.get("pretokenizers", ())]
-    found = [part["pattern"]["Regex"] for part in parts if "Regex" in (part.get("pattern") or {})]
+def _pattern(pre: dict[str, Any]) -> str:
+    found = [part["pattern"]["Regex"] for part in parts_of(pre) if "Regex" in (part.get("pattern") or {})]
     return " then ".join(found) or "GPT-2's"
 
 
@@ -211,8 +211,7 @@ def _parts_lost(raw: Mapping[str, Any], names: Iterable[str]) -> list[str]:
     for name in names:
         state = raw[name]
         if state:
-            inner = state.get("normalizers") or state.get("processors") or state.get("pretokenizers") or [state]
-            lost.append(f"the {name.replace('_', '-')} ({', '.join(part['type'] for part in inner)})")
+            lost.append(f"the {name.replace('_', '-')} ({', '.join(part['type'] for part in parts_of(state))})")
     return lost
 
 
@@ -247,7 +246,7 @@ def _to_sentencepiece(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tupl
     for role, place in roles.items():
         index = view.roles.get(role, -1)
         trainer += _number(place, index) + (_text(names[role], view.tokens[index]) if index >= 0 else b"")
-    rules = [part for part in _flat(raw["normalizer"]) if part["type"] == "Precompiled"]
+    rules = [part for part in parts_of(raw["normalizer"]) if part["type"] == "Precompiled"]
     charsmap = base64.b64decode(rules[0]["precompiled_charsmap"]) if rules else b""
     prefix = '"never"' not in json.dumps(raw["pre_tokenizer"])
     normaliser = _text(1, "identity" if not rules else "kept") + (_message(2, charsmap) if rules else b"")
@@ -257,22 +256,16 @@ def _to_sentencepiece(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tupl
 
 def _lost_to_sentencepiece(raw: Mapping[str, Any], roles: Mapping[str, int]) -> list[str]:
     other = [
-        part["type"] for part in _flat(raw["normalizer"]) if part["type"] not in ("Precompiled", "Strip", "Replace")
+        part["type"] for part in parts_of(raw["normalizer"]) if part["type"] not in ("Precompiled", "Strip", "Replace")
     ]
     lost = [f"the normaliser's {', '.join(other)}: give SentencePiece text that went through it"] if other else []
-    cuts = [part["type"] for part in _flat(raw["pre_tokenizer"], "pretokenizers")]
+    cuts = [part["type"] for part in parts_of(raw["pre_tokenizer"])]
     if beyond := [cut for cut in cuts if cut not in ("Metaspace", "WhitespaceSplit")]:
         lost.append(f"the pre-tokeniser's {', '.join(beyond)}: pieces decide alone where words are cut")
     lost += _parts_lost(raw, ("post_processor",))
     if others := sorted(set(roles) - {"unk", "bos", "eos", "pad"}):
         lost.append(f"the roles {', '.join(others)}: their tokens are control pieces")
     return lost
-
-
-def _flat(state: Any, inner: str = "normalizers") -> list[dict[str, Any]]:
-    if not state:
-        return []
-    return [part for one in state[inner] for part in _flat(one, inner)] if state["type"] == "Sequence" else [state]
 
 
 def _type(index: int, token: str, unk: int, added: Mapping[int, Mapping[str, Any]]) -> int:

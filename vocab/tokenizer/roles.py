@@ -73,3 +73,12 @@ def model_unk(backend: Tokenizer) -> str | None:
 def state_of(component: Any) -> dict[str, Any]:
     """Return the settings of a normaliser, pre-tokeniser, post-processor or decoder as a dict, empty for none."""
     return {} if component is None else dict(json.loads(component.__getstate__()))
+
+
+def parts_of(state: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """List the parts of a normaliser, pre-tokeniser, post-processor or decoder, taken out of its sequences."""
+    if not state:
+        return []
+    keys = ("normalizers", "pretokenizers", "processors", "decoders")
+    inner = next((state[key] for key in keys if key in state), None)
+    return [state] if inner is None else [part for one in inner for part in parts_of(one)]
