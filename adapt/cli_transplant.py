@@ -28,6 +28,7 @@ Parallel = Annotated[
     tuple[Path, Path] | None,
     typer.Option(help="Two files, line by line translations: the source's language, then the new one."),
 ]
+Helper = Annotated[str | None, typer.Option(help="Small model with the new tokenizer, for methods that use one.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn.")]
 Score = Annotated[bool, typer.Option(help="Score before any training; it loads the whole model.")]
 Heldout = Annotated[Path | None, typer.Option(help="Text to score on; the text given, if there is none.")]
@@ -44,6 +45,7 @@ def run(
     source_vectors: SourceVectors = None,
     dictionary: Dictionary = None,
     parallel: Parallel = None,
+    helper: Helper = None,
     edits: Annotated[Path | None, typer.Option(help="Rows written by hand, YAML: ▁gida: {▁house: 1.0}.")] = None,
     seed: Seed = 0,
     score: Score = True,
@@ -55,7 +57,7 @@ def run(
     new_folder(output)
     graft = vocab.transplant(
         _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors, dictionary=dictionary,
-        parallel=parallel, edits=edits, texts=text or None, seed=seed, score=_scored(score, heldout),
+        parallel=parallel, helper=helper, edits=edits, texts=text or None, seed=seed, score=_scored(score, heldout),
     )  # fmt: skip
     _wrote(graft, output)
 
@@ -133,6 +135,7 @@ def forecast(
     source_vectors: SourceVectors = None,
     dictionary: Dictionary = None,
     parallel: Parallel = None,
+    helper: Helper = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of hidden tokens.")] = 3,
     share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the overlap that is hidden.")] = 0.2,
     output: Annotated[Path | None, typer.Option(help="Write the whole table as CSV.")] = None,
@@ -143,7 +146,7 @@ def forecast(
     with console.status("") as status:
         table = ask(
             _folder(source), target, text or None, method or None, seeds=range(seeds), share=share, vectors=vectors,
-            source_vectors=source_vectors, dictionary=dictionary, parallel=parallel,
+            source_vectors=source_vectors, dictionary=dictionary, parallel=parallel, helper=helper,
             progress=lambda done, total, facts: status.update(f"{facts['method']} ({done + 1} of {total})"),
         )  # fmt: skip
     if output is not None:
