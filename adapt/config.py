@@ -22,6 +22,7 @@ from vocab.registry import Registry
 from vocab.tokenizer.algorithm import ALGORITHMS
 from vocab.tokenizer.options import BuildOptions, Size
 from vocab.transplant.method import METHODS
+from vocab.vectors import KINDS
 
 Arm = Literal["source", "keep", "adapted"]
 
@@ -103,14 +104,28 @@ class Transplant(Options):
     )
     """A method or a chain (`focus -> subwords -> mean`), or `auto` (tried before training); nothing means the default
     chain."""
-    vectors: Literal["counts+characters", "counts", "characters", "fasttext"] | None = None
-    """Evidence about the new tokens, for methods that need it; nothing means what the method was published with."""
+    vectors: str | None = Field(None, json_schema_extra={"examples": list(KINDS)})
+    """Evidence about the new tokens, or a file of word vectors, for methods that need it; nothing means what the method
+    was published with."""
+    source_vectors: Path | None = None
+    """File of word vectors of the source's language, for methods that compare the two."""
+    parallel: list[Path] = Field(default_factory=list, max_length=2)
+    """Two files, line by line translations: the source's language, then the new one; for methods that use them."""
+    helper: str | None = None
+    """A small model with the new tokens (folder or hub id), for methods that compare tokens in it."""
     dictionary: Path | None = None
     """Bilingual dictionary (source word, tab, target word), for methods that use one."""
     edits: Path | None = None
     """Rows written by hand, YAML (`▁gida: {▁house: 1.0}`), put in place of what the method made."""
     options: MethodOptions = Field(default_factory=MethodOptions)  # type: ignore[valid-type]
     """Options of single methods."""
+
+    @field_validator("vectors")
+    @classmethod
+    def _kind_or_file(cls, value: str | None) -> str | None:
+        if value is not None and value not in KINDS and "." not in value:
+            raise ValueError(f"unknown kind of vectors {value!r}, known: {', '.join(KINDS)}, or a file of word vectors")
+        return value
 
 
 class Pretrain(Options):
@@ -167,6 +182,8 @@ class Evaluate(Options):
     """Epochs of fine-tuning (mode finetune)."""
     lr: float = Field(5e-5, gt=0)
     """Learning rate of fine-tuning (mode finetune)."""
+    task_adapter: bool = False
+    """Mode finetune: train an adapter over the body, which stays as it is, instead of the body (lr about 1e-4)."""
     tasks: TaskChoice = Field(default_factory=TaskChoice)
     """Labelled files of each task."""
 

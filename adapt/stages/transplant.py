@@ -10,12 +10,16 @@ from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.graph import Context, Stage
 from adapt.stages.source import tokenizer_folder, weight_files
+from vocab.vectors import KINDS
 
 
 def stage(config: RunConfig, source: Path) -> Stage:
     """Return the transplant stage of a run."""
-    extra = tuple(file for file in (config.transplant.dictionary, config.transplant.edits) if file)
-    options = config.transplant.model_dump(mode="json", exclude={"dictionary", "edits"})
+    given = config.transplant
+    vectors = None if given.vectors in (None, *KINDS) else Path(given.vectors)
+    files = (given.dictionary, given.edits, given.source_vectors, vectors, *given.parallel)
+    extra = tuple(file for file in files if file)
+    options = given.model_dump(mode="json", exclude={"dictionary", "edits", "source_vectors", "parallel"})
     return Stage("transplant", work, ("corpus", "tokenizer"), options, (*weight_files(source), *extra))
 
 
@@ -30,7 +34,10 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         context.path("tokenizer"),
         method=options.method,
         vectors=options.vectors,
+        source_vectors=options.source_vectors,
         dictionary=options.dictionary,
+        parallel=options.parallel or None,
+        helper=options.helper,
         edits=options.edits,
         texts=[context.path("corpus") / "train.txt"],
         seed=context.config.seed,
