@@ -5,6 +5,9 @@ epoch that is best on dev is kept. A seed depends on nothing but the model, the 
 short is done again from its start and gives the same scores; one that is finished is taken as it is. Bodies are large:
 only the seed that is best on dev keeps its own (`seed-N/body`), for `lexigraft predict`.
 
+With `task_adapter` the body stays as it is, adapters of its language included, and an adapter named after the task is
+trained over them with the head (Pfeiffer et al. 2020, MAD-X, section 2.2.2; published learning rate 1e-4).
+
 Recipe: AdamW, linear warm-up over a tenth of the steps and decay to nothing, weight decay 0.01, gradient norm 1, 16
 sentences a step (Devlin et al. 2019, section 4; Mosbach et al. 2021 on why the warm-up and more than one seed matter).
 """
@@ -22,12 +25,14 @@ import numpy as np
 from adapt.evaluate import features, heads, labelled
 from adapt.evaluate.data import Data
 from adapt.evaluate.job import Job, is_done
-from adapt.tuning.adapters import save_tuned
+from adapt.tuning.adapters import attach, save_tuned
+from adapt.tuning.tuning import train_only
 
 if TYPE_CHECKING:
     import torch
 
 BATCH, WARMUP, WEIGHT_DECAY, CLIP, DROPOUT = 16, 0.1, 0.01, 1.0, 0.1
+TASK_REDUCTION = 16  # width of the states divided by that of a task's adapter, as for languages
 
 
 def run(job: Job, data: Data) -> None:
@@ -38,13 +43,18 @@ def run(job: Job, data: Data) -> None:
         data: the task's data.
     """
     job.out.mkdir(parents=True, exist_ok=True)
-    fingerprint = labelled.fingerprint_of(job, data, job.shared.epochs, job.shared.lr)
+    settings = [job.shared.epochs, job.shared.lr, *(["task adapter"] if _task_adapter(job) else [])]
+    fingerprint = labelled.fingerprint_of(job, data, *settings)
     seeds = list(job.shared.seeds)
     for n, seed in enumerate(seeds):
         if not is_done(job.out / f"seed-{seed}", fingerprint):
             _seed(job, data, seed, fingerprint, n, len(seeds))
         keep_best_body(job.out)
     job.tell(1.0)
+
+
+def _task_adapter(job: Job) -> bool:
+    return bool(getattr(job.shared, "task_adapter", False))
 
 
 def keep_best_body(out: Path) -> None:
@@ -68,8 +78,12 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
     targets = _targets(data)
     rng = np.random.default_rng([seed, 5])
     steps = job.shared.epochs * -(-len(data.train) // BATCH)
-    decayed = [p for p in body.parameters() if p.ndim > 1] + [head.weight]
-    rest = [p for p in body.parameters() if p.ndim <= 1] + [head.bias]
+    moving = list(body.parameters())
+    if _task_adapter(job):
+        moving = attach(body, job.task, TASK_REDUCTION, seed=seed)
+        train_only(body, moving)
+    decayed = [p for p in moving if p.ndim > 1] + [head.weight]
+    rest = [p for p in moving if p.ndim <= 1] + [head.bias]
     groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=job.shared.lr)
     done, best = 0, (-1.0, 0)
@@ -87,7 +101,7 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
             optimiser.zero_grad(set_to_none=True)
             if loss is not None:
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_([*body.parameters(), *head.parameters()], CLIP)
+                torch.nn.utils.clip_grad_norm_([*moving, *head.parameters()], CLIP)
                 optimiser.step()
                 shown["loss"] = float(loss.detach())
             done += 1

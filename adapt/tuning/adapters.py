@@ -36,7 +36,7 @@ def shapes(model: Any) -> dict[str, dict[str, int | None]]:
     return dict(getattr(model.base_model, _SHAPES, {}))
 
 
-def attach(model: Any, name: str, reduction: int, coupling: int | None = None) -> list[Any]:
+def attach(model: Any, name: str, reduction: int, coupling: int | None = None, seed: int = SEED) -> list[Any]:
     """Put a new adapter on top of those that are there.
 
     Args:
@@ -44,6 +44,7 @@ def attach(model: Any, name: str, reduction: int, coupling: int | None = None) -
         name: of the adapter.
         reduction: the states' width divided by the bottleneck's.
         coupling: the same for the two networks of an invertible adapter, which see half a state; None: no such adapter.
+        seed: of its weights.
 
     Returns:
         Its parameters.
@@ -61,7 +62,7 @@ def attach(model: Any, name: str, reduction: int, coupling: int | None = None) -
         raise InputError("an adapter cannot have this name", found=name, expected="letters, digits, - and _")
     places = _places(body)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+        torch.manual_seed(seed)
         if coupling is not None:
             _attach_coupling(model, name, coupling)
         for host, norm, hook in places:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM, BertModel
 from typer.testing import CliRunner
 
@@ -234,15 +234,24 @@ def test_a_run_with_adapters_hands_out_the_plain_model_and_them(tmp_path, tiny_b
     found = adapt.run(write_config(
         tmp_path / "small.yaml", tiny_base, language, arms=["adapted"], pretrain__tuning="invertible",
         pretrain__lr=1e-2, evaluate__mode="finetune", evaluate__epochs=1, evaluate__seeds=[0], evaluate__max_train=30,
-        evaluate__max_test=10, evaluate__lm_words=10, evaluate__tasks={"pos": pos},
+        evaluate__max_test=10, evaluate__task_adapter=True, evaluate__lm_words=10, evaluate__tasks={"pos": pos},
     ))  # fmt: skip
     assert found.scores.query("arm == 'adapted' and task == 'lm'").value.notna().all()
     AutoModelForMaskedLM.from_pretrained(found.model)
     assert 'load_tuned("' in (found.model / "README.md").read_text(encoding="utf-8")
     exported = CliRunner().invoke(app, ["export", str(found.folder), str(tmp_path / "out")])
     assert "adapter-language.safetensors: plain transformers leaves it out" in exported.output
-    for folder in (found.model, found.folder / "evaluate/adapted/pos/seed-0/body"):
-        assert list(shapes(load_tuned(folder))) == ["language"]
+    body = found.folder / "evaluate/adapted/pos/seed-0/body"  # of the task's adapter, over the language's
+    assert list(shapes(load_tuned(found.model))) == ["language"] and list(shapes(load_tuned(body))) == [
+        "language",
+        "pos",
+    ]
+    before, after = load_file(found.model / "model.safetensors"), load_file(body / "model.safetensors")
+    assert after and all((before[f"bert.{key}"] == value).all() for key, value in after.items())
+    name = "adapter-language.safetensors"
+    assert (found.model / name).read_bytes() == (body / name).read_bytes()
+    start = attach(load_tuned(found.model), "pos", 16, seed=0)
+    assert all((p != q).any() for p, q in zip(start, parameters(load_tuned(body), "pos").values(), strict=True))
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
