@@ -15,6 +15,7 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from vocab.compare import METRICS, compare, measure
 from vocab.compare.bootstrap import estimate
+from vocab.compare.cut import Pieces
 from vocab.compare.gini import gini
 from vocab.compare.pieces import pieces
 from vocab.compare.renyi_efficiency import efficiency
@@ -305,3 +306,15 @@ def test_documents(tmp_path: Path):
 
 
 DOCUMENTS = ("line", "blank", "file")
+
+
+@pytest.mark.parametrize("algorithm", ["unigram", "bpe", "byte-bpe"])
+def test_words_cut_together_are_those_cut_alone(algorithm):
+    """Also where a word's beginning is unknown, so that it cannot be told from the word before."""
+    lines = [*SCORED, *AWKWARD, "ƙƙ gida 漢字 ƙ", *(f"w{n} ma{n}" for n in range(300))]
+    view = Vocabulary.of(train_tokenizer(SCORED, algorithm=algorithm, vocab_size=SIZES[algorithm]))
+    without = metaspace(["▁ma", "ma", "▁gida"])  # no lone word mark: a strange word is one unknown token
+    for one, mark in ((view, " " * (algorithm == "byte-bpe")), (Vocabulary.of(without), "")):
+        found = measure({"x": one}, lines)["x"]
+        alone = Pieces.of(one, [mark + word for word in found.text.words])
+        assert np.array_equal(found.words.ids, alone.ids) and np.array_equal(found.words.starts, alone.starts)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _BATCH = 10_000
+_TOGETHER = 100
 _LOCAL = frozenset(
     {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "BertNormalizer", "Precompiled"}
 )
@@ -34,15 +35,58 @@ class Pieces:
         starts: int64 (strings + 1,), where each begins in `ids`.
     """
 
-    def __init__(self, view: Vocabulary, strings: Sequence[str]) -> None:
+    def __init__(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        self.ids, self.starts = ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+    @classmethod
+    def of(cls, view: Vocabulary, strings: Sequence[str]) -> Pieces:
+        """Cut strings, each alone."""
         view.encode(())  # takes off what truncation the caller may have set since
         encode = view.backend.encode_batch_fast
-        ids, lengths = [np.zeros(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
+        ids, lengths = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int64)]
         for start in range(0, len(strings), _BATCH):
             found = [e.ids for e in encode(list(strings[start : start + _BATCH]), add_special_tokens=False)]
             lengths.append(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))
             ids.append(np.fromiter(chain.from_iterable(found), dtype=np.int32, count=int(lengths[-1].sum())))
-        self.ids, self.starts = np.concatenate(ids), np.cumsum(np.concatenate(lengths))
+        return cls(np.concatenate(ids), np.concatenate(lengths))
+
+    @classmethod
+    def joined(cls, view: Vocabulary, text: Text, mark: str) -> Pieces:
+        """Cut the words of a text some at a time, which takes less than half as long as each alone.
+
+        A plain word has at most one token that begins a word, its first; so where there are as many of them as words,
+        each begins one. Where there are not (an unknown beginning), those words are cut alone.
+
+        Args:
+            view: a tokenizer that cuts words alike beside each other.
+            text: the counted text.
+            mark: what stands before a word.
+        """
+        plain = np.flatnonzero(~text.strange)
+        groups = [plain[start : start + _TOGETHER] for start in range(0, len(plain), _TOGETHER)]
+        lines = cls.of(view, [mark + " ".join([text.words[place] for place in group]) for group in groups])
+        begins = view.word_start[lines.ids]
+        found, lengths, alone = [], np.zeros(len(text.words), dtype=np.int64), [np.flatnonzero(text.strange)]
+        for n, group in enumerate(groups):
+            first, last = lines.starts[n], lines.starts[n + 1]
+            edges = np.flatnonzero(begins[first:last])
+            if len(edges) == len(group) and edges[0] == 0:
+                lengths[group] = np.diff(edges, append=last - first)
+                found.append((group, lines.ids[first:last]))
+            else:
+                alone.append(group)
+        rest = np.concatenate(alone)
+        single = cls.of(view, [mark + text.words[place] for place in rest])
+        lengths[rest] = single.lengths
+        found.append((rest, single.ids))
+        # Written group by group; put into the order of the words.
+        order = np.concatenate([group for group, _ in found])
+        ids = np.concatenate([part for _, part in found])
+        whole = cls(np.empty(len(ids), dtype=np.int32), lengths)
+        size = lengths[order]
+        shift = np.repeat(whole.starts[order] - (np.cumsum(size) - size), size)
+        whole.ids[np.arange(len(ids)) + shift] = ids
+        return whole
 
     @property
     def lengths(self) -> np.ndarray:
@@ -84,7 +128,7 @@ def _is_local(part: dict[str, Any]) -> bool:
         pattern = part["pattern"].get("Regex")
         if pattern is not None:
             return pattern in _WHITE and part["content"] == " "
-        return " " not in part["pattern"].get("String", " ")
+        return not any(map(str.isspace, part["pattern"].get("String", " ") + part["content"]))
     return part["type"] in _LOCAL or (part["type"] == "Prepend" and part["prepend"] == " ")
 
 
@@ -118,9 +162,9 @@ def before_words(view: Vocabulary, text: Text, sample: Pieces) -> str | None:
     plain = [place for place, line in enumerate(text.sample) if line not in odd]
     words = {word: None for place in plain for word in text.sample[place].split()}
     number = {word: place for place, word in enumerate(words)}
-    bare = Pieces(view, list(words))
+    bare = Pieces.of(view, list(words))
     for mark in ("", " "):
-        marked = Pieces(view, [mark + word for word in words]) if mark else bare
+        marked = Pieces.of(view, [mark + word for word in words]) if mark else bare
         if all(
             np.array_equal(
                 np.concatenate(
@@ -166,13 +210,13 @@ def count_tokens(view: Vocabulary, text: Text, words: Pieces, mark: str | None) 
     if mark is None:
         total = csr_matrix((text.blocks, width))
         for blocks, lines in text.again():
-            cut = Pieces(view, lines)
+            cut = Pieces.of(view, lines)
             keys = np.repeat(blocks, cut.lengths)
             total = total + csr_matrix((np.ones(len(cut.ids)), (keys, cut.ids)), shape=total.shape)
         return total
-    total = text.odd_counts @ Pieces(view, text.odd).matrix(width)
+    total = text.odd_counts @ Pieces.of(view, text.odd).matrix(width)
     if not mark:
         return (text.inside + text.first) @ words.matrix(width) + total
     begins = np.flatnonzero(np.asarray(text.first.sum(axis=0)).ravel())
-    bare = Pieces(view, [text.words[place] for place in begins.tolist()])
+    bare = Pieces.of(view, [text.words[place] for place in begins.tolist()])
     return text.inside @ words.matrix(width) + text.first[:, begins] @ bare.matrix(width) + total

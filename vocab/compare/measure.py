@@ -104,9 +104,12 @@ def _measured(
 
 def cut(view: Vocabulary, text: Text) -> tuple[Pieces, Any, Pieces]:
     """Cut a counted text: its words behind a space, token counts (blocks, vocabulary), and its sampled lines."""
-    sample = Pieces(view, text.sample)
+    sample = Pieces.of(view, text.sample)
     mark = before_words(view, text, sample)
-    words = behind_space(view, text.words, mark)
+    if mark is None or view.family not in ("metaspace", "byte-level"):
+        words = behind_space(view, text.words, mark)
+    else:
+        words = Pieces.joined(view, text, mark)
     return words, count_tokens(view, text, words, mark), sample
 
 
@@ -114,7 +117,7 @@ def behind_space(view: Vocabulary, words: Sequence[str], mark: str | None = None
     """Cut words, each alone, as they are cut behind a space; `mark` is what `before_words` says, if it was asked."""
     if mark is None:
         mark = " " if view.family == "byte-level" else ""
-    return Pieces(view, [mark + word for word in words] if mark else words)
+    return Pieces.of(view, [mark + word for word in words] if mark else words)
 
 
 def _tokens(view: Vocabulary, text: Text) -> np.ndarray:

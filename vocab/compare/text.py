@@ -42,6 +42,8 @@ class Text:
             documents.
         words: the different strings between white space, then words without the punctuation around them.
         core: int64 (words,), place in `words` of each word without the punctuation around it; -1 where nothing is left.
+        strange: bool (words,), the word might be cut otherwise beside others: it holds a control character, or begins
+            with a combining mark; only lines without such words, and with single spaces, are plain.
         inside: CSR (blocks, words), how often a word stands in a plain line, not at its beginning.
         first: CSR (blocks, words), how often it begins a plain line.
         apart: CSR (blocks, words), how often it stands in another line.
@@ -57,6 +59,7 @@ class Text:
     documents_a_block: int
     words: list[str]
     core: np.ndarray
+    strange: np.ndarray
     inside: csr_matrix
     first: csr_matrix
     apart: csr_matrix
@@ -221,6 +224,7 @@ class _Counter:
             documents_a_block=self.size,
             words=every,
             core=np.concatenate([core, np.arange(len(words), len(every))]),
+            strange=np.append(self.strange, [self.signs.strange(word) for word in every[len(words) :]]).astype(bool),
             inside=inside,
             first=first,
             apart=apart,
