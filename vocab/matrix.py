@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+_CELLS = 1 << 22  # numbers held at once
 _BLOCK = 1024  # rows multiplied at once in float32: few enough that rounding stays far below what rows hold
 
 
@@ -19,12 +20,17 @@ def fingerprint(matrix: Any, n_source: int | None = None) -> str:
     """SHA-256 over a matrix's first rows as float32: the same for equal values in any dtype that holds them."""
     rows = int(matrix.shape[0]) if n_source is None else n_source
     digest = hashlib.sha256(f"{rows},{int(matrix.shape[1])}".encode())
-    for ids in blocks(rows):
+    for ids in parts(matrix, rows):
         digest.update(np.ascontiguousarray(take(matrix, ids)).data)
     return digest.hexdigest()
 
 
-def blocks(rows: int, size: int = 65536) -> Iterator[slice]:
+def parts(matrix: Any, rows: int) -> Iterator[slice]:
+    """Cut the first rows of a matrix into slices of some 16 MB each, as float32."""
+    return blocks(rows, max(_CELLS // int(matrix.shape[1]), 1))
+
+
+def blocks(rows: int, size: int) -> Iterator[slice]:
     """Cut `rows` rows into slices of at most `size`."""
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
@@ -154,9 +160,9 @@ def moments(matrix: Any, rows: np.ndarray, ddof: int = 1) -> tuple[np.ndarray, n
     """
     dim = int(matrix.shape[1])
     mean, square = np.zeros(dim), np.zeros(dim)
-    for part in blocks(len(rows)):
+    for part in parts(matrix, len(rows)):
         mean += take(matrix, rows[part]).sum(axis=0, dtype=np.float64)
     mean /= len(rows)
-    for part in blocks(len(rows)):
+    for part in parts(matrix, len(rows)):
         square += ((take(matrix, rows[part]) - mean) ** 2).sum(axis=0)
     return mean, np.sqrt(square / max(len(rows) - ddof, 1))

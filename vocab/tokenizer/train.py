@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
+_LONGEST = 1000  # characters of one part: a text without spaces is learnt from in pieces
 _MARKS = {"metaspace": "▁", "byte-level": "Ġ", "wordpiece": ""}
 
 
@@ -181,7 +182,8 @@ def _parts(words: Counter[str], backend: Tokenizer, *, across: bool) -> Counter[
     while normal:
         word, number = normal.popitem()
         for part, _ in cut(mark + word):
-            parts[part] += number
+            for start in range(0, len(part), _LONGEST):
+                parts[part[start : start + _LONGEST]] += number
     return parts
 
 

@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
-from vocab.matrix import take
+from vocab.matrix import parts, take
 from vocab.mixture import Mixture
 from vocab.transplant.ids import update_ids
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
     from transformers import PreTrainedModel
-
-_CELLS = 1 << 22
 
 
 def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -63,13 +59,6 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
                     expected="finite numbers",
                 )
     return found
-
-
-def parts(matrix: Any, rows: int) -> Iterator[slice]:
-    """Cut the first rows of a matrix into slices of some 16 MB each, as float32."""
-    size = max(_CELLS // int(matrix.shape[1]), 1)
-    for start in range(0, rows, size):
-        yield slice(start, min(start + size, rows))
 
 
 def same(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vocab.matrix import take
-from vocab.transplant.apply import parts
+from vocab.matrix import parts, take
 from vocab.view import Kind, Vocabulary
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from vocab.matrix import blocks, take
+from vocab.matrix import parts, take
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.drawn import drawn
@@ -30,7 +30,7 @@ def covariance(matrix: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (dim,) and covariance (dim, dim) of some rows, in float64, with ddof 1."""
     dim = int(matrix.shape[1])
     total, products = np.zeros(dim), np.zeros((dim, dim))
-    for part in blocks(len(rows)):
+    for part in parts(matrix, len(rows)):
         chunk = take(matrix, rows[part]).astype(np.float64)
         total += chunk.sum(axis=0)
         products += chunk.T @ chunk

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vocab.matrix import take
+from vocab.matrix import parts, take
 from vocab.mixture import Mixture
-from vocab.transplant.apply import parts
 from vocab.transplant.explain import meaning_of
 from vocab.view import Kind, Vocabulary
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vocab.matrix import moments, take
-from vocab.transplant.apply import parts
+from vocab.matrix import moments, parts, take
 from vocab.transplant.findings import SHOWN, Finding, Matrix, Seen
 from vocab.view import Kind
 
