@@ -131,6 +131,14 @@ def test_a_line_of_megabytes_is_read_in_pieces(between: str, tmp_path: Path):
     assert len(words) == 1 if between else sum(map(len, words.elements())) == 1_200_000
 
 
+@pytest.mark.parametrize("algorithm", ["unigram", "bpe", "byte-bpe", "supertokens"])
+def test_a_text_without_spaces_is_learnt_from(algorithm: str, tmp_path: Path):
+    draw = random.Random(0)
+    (tmp_path / "x.txt").write_text("".join(draw.choices(["ሀገር", "ቤት", "ውሃ"], k=12_000)), encoding="utf-8")
+    tokenizer = train_tokenizer(tmp_path / "x.txt", algorithm=algorithm, vocab_size=300 if "byte" in algorithm else 60)
+    assert len(tokenizer.tokenize("ሀገርቤትውሃ")) < (24 if "byte" in algorithm else 8)
+
+
 def test_notices():
     text = ["gi\u200bda ruwa\u202a", "gi\x07da", "ka\u0301sa", "sar\ufffdki"]
     counted = count(Lines(text))
