@@ -15,10 +15,11 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from vocab.compare import METRICS, compare, measure
 from vocab.compare.bootstrap import estimate
-from vocab.compare.cut import Pieces
+from vocab.compare.cut import Pieces, before_words
 from vocab.compare.gini import gini
 from vocab.compare.pieces import pieces
 from vocab.compare.renyi_efficiency import efficiency
+from vocab.compare.text import read_text
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.texts import Lines
 from vocab.view import Kind, Vocabulary
@@ -237,20 +238,23 @@ def test_agrees_with_tokenization_scorer():
 # Words and lines that a tokenizer could cut otherwise beside others: each must be counted as it is cut in its line.
 AWKWARD = [
     "gidaje,  gida", " ma", "ma ", "ma\u00a0gida", "ma\u200b gida \u200b ma", "´ma gida", "\u0301ma ma", "ma ▁ gida▁ma",
-    "gida <unk>ma <mask> gida", "(gida) 'ma' ma's 12 345", "m\tgida", "ma\u2028gida", "<unk>", "ƙ ƙ ƙƙ",
+    "(gida) 'ma' ma's 12 345", "m\tgida", "ma\u2028gida", "ƙ ƙ ƙƙ",
 ]  # fmt: skip
-
+ADDED = ["gida <unk>ma <mask> gida", "<unk>", "[MASK]gida"]  # these make every line be cut whole
 
 SIZES = {"unigram": 140, "bpe": 200, "byte-bpe": 400, "wordpiece": 200}
 
 
 @pytest.mark.parametrize("algorithm", SIZES)
-@pytest.mark.parametrize("plain", [True, False])
-def test_counts_are_those_of_whole_lines(algorithm, plain):
+@pytest.mark.parametrize("more", [[], AWKWARD, ADDED], ids=["plain", "awkward", "added"])
+def test_counts_are_those_of_whole_lines(algorithm, more):
     """Cutting each different word once gives the tokens of every line, block by block."""
-    lines = [*SCORED, *([] if plain else AWKWARD)] * 5
+    lines = [*SCORED, *more] * 5
     tokenizer = train_tokenizer(lines, algorithm=algorithm, vocab_size=SIZES[algorithm])
-    assert_counts(Vocabulary.of(tokenizer), lines)
+    view = Vocabulary.of(tokenizer)
+    assert_counts(view, lines)
+    text = read_text(lines)
+    assert (before_words(view, text, Pieces.of(view, text.sample)) is None) == (more is ADDED)
 
 
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])
