@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapt.tuning.tuning import BesideOptions, Tuning, beside, train_only
+from adapt.tuning.tuning import BesideOptions, Tuning, beside, train_only, without_adapters
 from lexigraft import InputError
 
 
@@ -23,7 +23,7 @@ def prepare(model: Any, options: Any) -> Any:
     Raises:
         InputError: the body has no biases (Llama, ModernBERT).
     """
-    biases = [p for name, p in model.base_model.named_parameters() if name.endswith("bias")]
+    biases = [p for name, p in without_adapters(model.base_model).items() if name.endswith("bias")]
     if not biases:
         raise InputError(
             "tuning `bitfit` has nothing to train: this body has no biases",

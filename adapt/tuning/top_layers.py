@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import Field
 
-from adapt.tuning.tuning import BesideOptions, Tuning, beside, train_only
+from adapt.tuning.tuning import BesideOptions, Tuning, beside, train_only, without_adapters
 from lexigraft import InputError
 
 
@@ -40,9 +40,9 @@ def prepare(model: Any, options: Any) -> Any:
             expected=f"at least {options.layers}",
         )
     place, stack = stacks[0]
-    above = [p for _, part in parts[place + 1 :] for p in part.parameters()]
-    chosen = [p for layer in stack[count - options.layers :] for p in layer.parameters()]
-    return train_only(model, chosen + above + beside(model, options))
+    upper = [*stack[count - options.layers :], *(part for _, part in parts[place + 1 :])]
+    chosen = [p for part in upper for p in without_adapters(part).values()]
+    return train_only(model, chosen + beside(model, options))
 
 
 SPEC = Tuning(

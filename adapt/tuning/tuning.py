@@ -69,6 +69,11 @@ def head_parameters(model: Any) -> list[Any]:
     return [p for p in model.parameters() if id(p) not in body]
 
 
+def without_adapters(module: Any) -> dict[str, Any]:
+    """Parameters of a part of the body by name, but for those of adapters that came with the model."""
+    return {name: p for name, p in module.named_parameters() if f".{HOLDER}." not in f".{name}"}
+
+
 def beside(model: Any, options: Any) -> list[Any]:
     """Parameters that `BesideOptions` asks for; to be called before the model is wrapped."""
     vocabulary = vocabulary_parameters(model)

@@ -177,7 +177,8 @@ def test_a_task_is_trained_over_a_language_that_stays(tmp_path, tiny_base, langu
     text = language / "text.txt"
     one, two = tmp_path / "one", tmp_path / "two"
     own = {"embeddings": False, "head": False}
-    pretrain(tiny_base, tiny_base, text, None, tuned("invertible", lr=1e-2, own={**own, "head": True}), 4, 0, one)
+    first = tuned("invertible", lr=1e-2, precision="bf16", own={**own, "head": True})
+    pretrain(tiny_base, tiny_base, text, None, first, 4, 0, one)
     model = one / "model"
     facts = pretrain(model, model, text, None, tuned("bottleneck", lr=1e-2, own={**own, "name": "task"}), 4, 0, two)
     assert list(shapes(load_tuned(two / "model"))) == ["language", "task"]
@@ -189,6 +190,25 @@ def test_a_task_is_trained_over_a_language_that_stays(tmp_path, tiny_base, langu
     again = pretrain(two / "model", model, text, None, tuned("bottleneck", own={**own, "name": "task"}), 2, 0,
                      tmp_path / "three")  # fmt: skip
     assert again["trained_parameters"] == facts["trained_parameters"]  # the one that came is trained on
+
+
+@pytest.mark.parametrize("name", ["bitfit", "dora", "ia3", "lora", "top-layers"])
+def test_adapters_that_came_with_the_model_stay(name, tmp_path, tiny_source, language):
+    model = AutoModelForMaskedLM.from_pretrained(tiny_source)
+    attach(model, "language", 4, 2)
+    source, saved = tmp_path / "source", tmp_path / "run" / "model"
+    save_tuned(model, source)
+    transformers.AutoTokenizer.from_pretrained(tiny_source).save_pretrained(source)
+    pretrain(source, source, language / "text.txt", None, options(tuning=name, lr=1e-2, precision="bf16"), 2, 0,
+             tmp_path / "run")  # fmt: skip
+    assert (saved / "adapter-language.safetensors").read_bytes() == (
+        source / "adapter-language.safetensors"
+    ).read_bytes()
+    assert (saved / "model.safetensors").read_bytes() != (source / "model.safetensors").read_bytes()
+    assert (
+        type(model).from_pretrained(saved).state_dict().keys()
+        == type(model).from_pretrained(source).state_dict().keys()
+    )
 
 
 def tuned(name, own, **more):
