@@ -6,8 +6,8 @@
 `times`: 16,000 Unigram pieces beside sentencepiece, as many BPE pieces as the text gives (32,000 at most) beside
 tokenizers, in turns, on one thread each and in seconds of the processor; the middle of the runs counts. `memory`: the
 texts are repeated, each time with another tenth of the lines in an invented spelling, so that new words keep coming;
-every algorithm learns in a process of its own, whose resident memory is read twice a second and written to
-`memory-ALGORITHM.csv`.
+every algorithm learns in a process of its own, whose resident memory is read twice a second, written to
+`memory-ALGORITHM.csv` and drawn in `memory.png`.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def watched(text: Path, algorithm: str, out: Path) -> dict[str, object]:
     curve = []
     while child.poll() is None:
         try:
-            curve.append((time.perf_counter() - start, process.memory_info().rss / 2**20))
+            size = process.memory_info().rss / 2**20
+            curve += [(time.perf_counter() - start, size)] if size else []  # none is left while it ends
         except psutil.NoSuchProcess:
             break
         time.sleep(0.5)
@@ -155,6 +156,24 @@ def watched(text: Path, algorithm: str, out: Path) -> dict[str, object]:
     return {"peak_mib": round(max(size for _, size in curve)), "seconds": seconds_taken, **json.loads(said)}
 
 
+def draw(out: Path) -> None:
+    """Draw the memory of every algorithm over time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
+    for algorithm in ALGORITHMS:
+        rows = (out / f"memory-{algorithm}.csv").read_text(encoding="utf-8").split()[1:]
+        points = [tuple(map(float, row.split(","))) for row in rows]
+        axes.plot([at / 60 for at, _ in points], [size / 1024 for _, size in points], label=algorithm)
+    axes.axhline(2, color="grey", linestyle=":", label="limit")
+    axes.set(xlabel="minutes", ylabel="resident memory, GiB", ylim=(0, 2.5))
+    axes.legend(frameon=False, ncols=4, loc="upper center")
+    figure.savefig(out / "memory.png", dpi=150)
+
+
 def memory(texts: list[Path], gigabytes: float, out: Path) -> dict[str, dict[str, object]]:
     """Write the large text, and watch every algorithm learn from it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -165,6 +184,7 @@ def memory(texts: list[Path], gigabytes: float, out: Path) -> dict[str, dict[str
         for algorithm in ALGORITHMS:
             found[algorithm] = watched(large, algorithm, out)
             print(algorithm, json.dumps(found[algorithm], ensure_ascii=False), flush=True)
+        draw(out)
         return found
 
 
