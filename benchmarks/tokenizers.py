@@ -158,7 +158,7 @@ def main() -> None:
                 f"{'':10s} Rényi: scorer {seconds:.2f} s, ours {own:.4f} s; the values differ by {apart:.1e}",
                 flush=True,
             )
-    ours, count = whole + metrics, sum(not metric.asked for metric in METRICS)
+    ours, count = whole + metrics, tabulate(measured).shape[1]
     print(f"encoding, four tokenizers: bare {bare:.2f}, ours {whole:.2f}: {100 * bare / whole:.0f} % of its throughput")
     if python is None:
         return
