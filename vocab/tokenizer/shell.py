@@ -20,6 +20,7 @@ _EMOJI = r"(?:\p{Regional_Indicator}{2}|\p{Extended_Pictographic}(?:\x{200D}\p{E
 # All of it finds itself again, so a text may pass twice.
 _SELECTORS = r"[\x{FE0E}\x{FE0F}\x{1F3FB}-\x{1F3FF}]"
 _LINK, _USER = r"(?i)https?://\S+|www\.\S+", r"(?<![\w.@])@\w+"
+PLACEHOLDERS = ("http", "@user")
 _WHOLE = Units()
 _FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
@@ -49,7 +50,7 @@ def shell_state(chosen: Algorithm, likeness: Likeness, options: BuildOptions, un
         )
     inner = [*likeness.normaliser, *units.apart]
     if options.tweets:
-        links_and_users = [_replace(_LINK, "http"), _replace(_USER, "@user")]
+        links_and_users = [_replace(*rule) for rule in zip((_LINK, _USER), PLACEHOLDERS, strict=True)]
         inner = [_replace(_SELECTORS, ""), *likeness.normaliser, *links_and_users, *units.apart]
     pre_tokeniser: dict[str, Any] | None = None
     if source and likeness.pre_tokeniser and (own_marks or chosen.family == "wordpiece"):

@@ -19,7 +19,7 @@ from vocab.tokenizer.like import like as likeness_of
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.sampling import remember
-from vocab.tokenizer.shell import decoder_of, override_normaliser, shell_state
+from vocab.tokenizer.shell import PLACEHOLDERS, decoder_of, override_normaliser, shell_state
 from vocab.tokenizer.texts import Lines
 
 if TYPE_CHECKING:
@@ -191,17 +191,23 @@ def _given(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algori
     """Spell the words and morphemes that must be pieces as the vocabulary spells them."""
     inside = "##" if chosen.family == "wordpiece" else ""
     given: list[str] = []
+
+    def parts_of(text: str) -> list[str]:
+        normal = backend.normalizer.normalize_str(text)
+        space = " " if mark == "Ġ" and not normal.startswith(" ") else ""
+        return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(space + normal)]
+
     for text in [*settings.words, *settings.morphemes]:
         bare = text.strip().strip("-") if text in settings.morphemes else text.strip()
-        normal = backend.normalizer.normalize_str(bare)
-        space = " " if mark == "Ġ" and not normal.startswith(" ") else ""
-        parts = [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(space + normal)]
+        parts = parts_of(bare)
         if len(parts) != 1 or not bare:
             raise InputError(
                 f"{text!r} cannot be a piece", found=f"cut into {parts}", expected="one part after the pre-tokeniser"
             )
         within = text in settings.morphemes and not text.strip().endswith("-")
         given.append(inside + parts[0].removeprefix(mark) if within else parts[0])
+    if settings.tweets and chosen.sized:
+        given += [parts[0] for parts in map(parts_of, PLACEHOLDERS) if len(parts) == 1]
     return tuple(dict.fromkeys(given))
 
 
