@@ -297,6 +297,26 @@ def test_counts_of_any_text(views, lines):
         assert_counts(view, lines)
 
 
+def test_a_very_long_line():
+    """It is a line like others, though no sample of it is decoded."""
+    line = " ".join(SCORED * 120)
+    assert len(line) > 200_000
+    for view in (
+        Vocabulary.of(TOKENIZER),
+        Vocabulary.of(train_tokenizer(SCORED, algorithm="byte-bpe", vocab_size=320)),
+    ):
+        assert_counts(view, [line, "ma gida", "gida  ma"])
+        table = compare({"x": view}, [line])
+        assert math.isnan(table.loc["x", "round_trip"]) and table.attrs["text"]["characters"] == len(line)
+
+
+@pytest.mark.parametrize("algorithm", ["unigram", "byte-bpe"])
+def test_a_sample_without_a_plain_line(algorithm):
+    """What cannot be checked on plain lines is cut line by line."""
+    lines = ["ma  gida", *["gida ma"] * 3] * 1500
+    assert_counts(Vocabulary.of(train_tokenizer(SCORED, algorithm=algorithm, vocab_size=SIZES[algorithm])), lines)
+
+
 def test_documents(tmp_path: Path):
     """Intervals are over what is one document: of one there is none to draw but itself."""
     for name, lines in (("a", LINES), ("b", LINES[:1])):

@@ -160,6 +160,8 @@ def before_words(view: Vocabulary, text: Text, sample: Pieces) -> str | None:
         return None
     odd = set(text.odd)
     plain = [place for place, line in enumerate(text.sample) if line not in odd]
+    if not plain:
+        return None
     words = {word: None for place in plain for word in text.sample[place].split()}
     number = {word: place for place, word in enumerate(words)}
     bare = Pieces.of(view, list(words))

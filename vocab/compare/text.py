@@ -28,6 +28,7 @@ Documents = Literal["line", "blank", "file"]
 BLOCKS = 256
 _BATCH = 5000
 _SAMPLE = 2000
+_LONGEST = 20_000  # characters of a sampled line
 _COMPACT = 4_000_000
 
 
@@ -50,7 +51,7 @@ class Text:
         odd: the different lines that are not plain.
         odd_counts: CSR (blocks, odd), how often each occurs.
         totals: for `lines`, `words`, `characters` (code points), `bytes` (UTF-8) and `graphemes`: float64 (blocks,).
-        sample: up to 2,000 lines spread evenly over the text.
+        sample: up to 2,000 lines spread evenly over the text, none of more than 20,000 characters.
         sample_blocks: int64 (sample,), the block of each.
     """
 
@@ -197,7 +198,7 @@ class _Counter:
         """Keep every n-th line; n doubles when there are too many."""
         start = -self.seen % self.step
         for place in range(start, len(lines), self.step):
-            if lines[place].strip():
+            if lines[place].strip() and len(lines[place]) <= _LONGEST:
                 self.sample.append((self.seen + place, documents[place], lines[place]))
         self.seen += len(lines)
         while len(self.sample) > _SAMPLE:
