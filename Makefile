@@ -40,7 +40,7 @@ bench-transplant: $(STAMPS)/dev
 
 # SOURCE: a tokenizer; TEXT: files of raw text.
 bench-tokenizers: $(STAMPS)/dev
-	$(BIN)/python benchmarks/tokenizers.py --source $(SOURCE) --text $(TEXT) $(ARGS)
+	$(BIN)/python -m benchmarks.tokenizers --source $(SOURCE) --text $(TEXT) $(ARGS)
 
 bench-pretrain: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.pretrain --source $(SOURCE) --text $(TEXT) $(ARGS)

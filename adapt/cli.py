@@ -318,7 +318,13 @@ def metrics() -> None:
 
     _listing(
         [
-            {"name": m.name, "summary": m.summary, "unit": f"{m.unit}; {m.better} is better", "source": m.paper}
+            {
+                "name": m.name,
+                "summary": m.summary,
+                "unit": f"{m.unit}; {m.better} is better",
+                "source": m.paper,
+                **({"computed": "only when asked for: `tokenizer compare --also`"} if m.asked else {}),
+            }
             for m in METRICS
         ]
     )

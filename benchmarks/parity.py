@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.peers import PEERS, ROOT, python_of
 
+ROWS = ("deepfocus", "wechsel", "omp")
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 DATA = ROOT / "tests" / "vocab" / "data"
 
@@ -151,7 +152,7 @@ def omp(old: list[str], new: list[str], vectors: np.ndarray, matrix: np.ndarray)
 def main() -> None:
     """Make the environments and run each peer in its own; inside one, write its rows."""
     if sys.argv[1:2] != ["--inside"]:
-        for name in sys.argv[1:] or PEERS:
+        for name in sys.argv[1:] or ROWS:
             python = python_of(name)
             if python is not None:
                 subprocess.run([python, "-m", "benchmarks.parity", "--inside", name], check=True, cwd=ROOT)

@@ -23,6 +23,7 @@ PEERS = {
         "wechsel",
         "wechsel 0.0.4",
     ),
+    "tokenization-scorer": (("tokenization-scorer==1.1.8",), "tokenization_scorer", "tokenization-scorer 1.1.8"),
     "omp": (("mergekit==0.1.5",), "torch", "mergekit 0.1.5"),
 }
 

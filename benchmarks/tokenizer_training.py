@@ -1,7 +1,7 @@
 """What learning a tokenizer costs: time beside the same trainer called bare, and memory on a text of 1 GB.
 
-    python benchmarks/tokenizer_training.py times --text TRAIN.txt [--runs 3] [--out FOLDER]
-    python benchmarks/tokenizer_training.py memory --text A.txt --text B.txt [--gigabytes 1] [--out FOLDER]
+    python -m benchmarks.tokenizer_training times --text TRAIN.txt [--runs 3] [--out FOLDER]
+    python -m benchmarks.tokenizer_training memory --text A.txt --text B.txt [--gigabytes 1] [--out FOLDER]
 
 `times`: 16,000 Unigram pieces beside sentencepiece, as many BPE pieces as the text gives (32,000 at most) beside
 tokenizers, in turns, on one thread each and in seconds of the processor; the middle of the runs counts. `memory`: the
@@ -26,9 +26,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# tokenizers.py stands beside this file and must not be taken for the library.
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
-
+ROOT = Path(__file__).parents[1]
 ONE_THREAD = {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 UNIGRAM, BPE, MEMORY = 16_000, 32_000, 32_000
 ALGORITHMS = ("bpe", "wordpiece", "unigram")
@@ -136,8 +134,17 @@ def watched(text: Path, algorithm: str, out: Path) -> dict[str, object]:
     """Learn in a process of its own and write its memory by the second."""
     import psutil
 
-    command = [sys.executable, __file__, "learn", "--text", str(text), "--algorithm", algorithm]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD)
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.tokenizer_training",
+        "learn",
+        "--text",
+        str(text),
+        "--algorithm",
+        algorithm,
+    ]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | ONE_THREAD, cwd=ROOT)
     process, start = psutil.Process(child.pid), time.perf_counter()
     curve = []
     while child.poll() is None:

@@ -1,6 +1,6 @@
 """Time our comparison of tokenizers beside tokenization-scorer and bare `tokenizers`, in one run, on the same text.
 
-    python benchmarks/tokenizers.py --source DIR --text FILE [FILE ...] [--repeat 3] [--no-peer]
+    python -m benchmarks.tokenizers --source DIR --text FILE [FILE ...] [--repeat 3] [--no-peer]
 
 tokenization-scorer gets a virtual environment of its own (made once, in the cache folder). It reads text that is cut
 already and has one of our metrics that it calls its own: Rényi efficiency. So two ratios are told: of that metric on
@@ -18,18 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-PEER = "tokenization-scorer==1.1.8"
+from benchmarks import peers
+
 for _name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-ROOT = Path(__file__).parents[1]
-sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT / "benchmarks"]  # it hides `tokenizers`
 
 
 def peer_side(job: dict) -> None:
@@ -45,21 +43,6 @@ def peer_side(job: dict) -> None:
         value = tokenization_scorer.score(lines, metric="renyi", power=2.5)
         seconds.append(time.process_time() - start)
     Path(job["out"]).write_text(json.dumps({"seconds": seconds, "read": read, "value": float(value)}))
-
-
-def peer_python(folder: Path) -> Path | None:
-    """Make tokenization-scorer's environment; None where that is not possible."""
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not (folder / "ready").is_file():
-        print(f"making an environment for tokenization-scorer in {folder} ...", flush=True)
-        venv.create(folder, with_pip=True, clear=True)
-        done = subprocess.run([python, "-m", "pip", "install", "-q", PEER], capture_output=True, text=True)
-        works = subprocess.run([python, "-c", "import tokenization_scorer"], capture_output=True, text=True)
-        if done.returncode or works.returncode:
-            print(f"tokenization-scorer cannot be installed: {(done.stderr + works.stderr).strip().splitlines()[-1]}")
-            return None
-        (folder / "ready").write_text("")
-    return python
 
 
 def median(repeat: int, function: Callable[[], object]) -> float:
@@ -90,7 +73,9 @@ def score_apart(python: Path, encoded: list, folder: Path, repeat: int) -> dict:
     written = time.process_time() - start
     job = {"pieces": str(folder / "pieces.txt"), "out": str(folder / "scored.json"), "repeat": repeat}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([python, __file__, "--job", json.dumps(job)], check=True, **quiet)
+    subprocess.run(
+        [python, "-m", "benchmarks.tokenizers", "--job", json.dumps(job)], check=True, cwd=peers.ROOT, **quiet
+    )
     return json.loads((folder / "scored.json").read_text()) | {"written": written}
 
 
@@ -103,7 +88,6 @@ def main() -> None:
     parser.add_argument("--vocab-size", type=int, default=16_000)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--peer-environment", type=Path, default=Path.home() / ".cache" / "lexigraft" / "scorer")
     arguments = parser.parse_args()
 
     import numpy as np
@@ -131,7 +115,7 @@ def main() -> None:
     print(
         f"ours: reading {reading:.2f}, cutting {whole - reading:.2f}, metrics with intervals {metrics:.2f}", flush=True
     )
-    python = None if arguments.no_peer else peer_python(arguments.peer_environment)
+    python = None if arguments.no_peer else peers.python_of("tokenization-scorer")
     bare, renyi, theirs_renyi, theirs_all = 0.0, 0.0, 0.0, 0.0
     with tempfile.TemporaryDirectory() as name:
         for label, view in named.items():

@@ -24,7 +24,7 @@ from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.shell import pre_tokeniser_state
 from vocab.tokenizer.texts import Lines
-from vocab.tokenizer.train import _given as spelled
+from vocab.tokenizer.train import spelled
 from vocab.tokenizer.unigram import with_given
 
 if TYPE_CHECKING:

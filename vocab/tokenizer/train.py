@@ -109,7 +109,7 @@ def train_tokenizer(
         character_coverage=settings.character_coverage,
         byte_fallback=fallback if fallback is not None else _falls_back(source) and chosen.family == "metaspace",
         max_piece_length=settings.max_piece_length,
-        given=_given(settings, backend, _MARKS[chosen.family], chosen),
+        given=spelled(settings, backend, _MARKS[chosen.family], chosen),
     )
     if auto:
         size, curve = choose(
@@ -187,7 +187,7 @@ def _parts(words: Counter[str], backend: Tokenizer, *, across: bool) -> Counter[
     return parts
 
 
-def _given(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algorithm) -> tuple[str, ...]:
+def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algorithm) -> tuple[str, ...]:
     """Spell the words and morphemes that must be pieces as the vocabulary spells them."""
     inside = "##" if chosen.family == "wordpiece" else ""
     given: list[str] = []
