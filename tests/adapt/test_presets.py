@@ -9,11 +9,13 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
+import adapt
 from adapt.pretrain.model import objective_of
 from adapt.pretrain.presets.preset import PRESETS, untrained
 from adapt.pretrain.step import train_step
 from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
+from tests.conftest import write_config
 
 SMALL = {"layers": 2, "hidden": 32, "heads": 2, "inner": 64, "positions": 64}
 
@@ -57,6 +59,14 @@ def test_every_preset_is_made_for_a_tokenizer_and_learns(name, tmp_path, tiny_so
     assert setup.symbols.size == model.get_input_embeddings().weight.shape[0]
     losses = [train_step(setup, step)["loss"] for step in range(20)]
     assert losses[-1] < losses[0] - 0.3
+
+
+def test_from_scratch_goes_the_way_of_every_source(tmp_path, tiny_source, language):
+    untrained("encoder-tiny", tiny_source, tmp_path / "made", shape=PRESETS["encoder-tiny"].options(**SMALL))
+    file = write_config(tmp_path / "scratch.yaml", tmp_path / "made", language, arms=["source", "keep"],
+                        evaluate__tasks={}, pretrain__steps=30, pretrain__lr=1e-2)  # fmt: skip
+    scores = adapt.run(file, preflight=False).scores.groupby("arm").value.first()
+    assert scores["keep"] < scores["source"]  # pseudo-bits per character of held-out text
 
 
 def test_what_cannot_be_made_is_refused(tmp_path):
