@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -209,7 +211,6 @@ def ui(
 ) -> None:
     """Open the web workbench."""
     import importlib.util
-    import subprocess
 
     if importlib.util.find_spec("streamlit") is None:
         raise InputError("the web workbench needs Streamlit", expected="pip install 'lexigraft[ui]'")
@@ -217,17 +218,35 @@ def ui(
     if spec is None or spec.origin is None:
         raise InputError("the package `app` of Lexigraft is missing")
     command = [sys.executable, "-m", "streamlit", "run", str(Path(spec.origin).with_name("main.py"))]
-    command += [
-        "--server.port",
-        str(port),
-        "--server.headless",
-        str(not browser).lower(),
-        "--server.address",
-        "localhost",
-    ]
+    # Headless whoever looks: otherwise Streamlit puts offers of its own for developers over the page.
+    command += ["--server.port", str(port), "--server.headless", "true", "--server.address", "localhost"]
     command += ["--browser.gatherUsageStats", "false"]
     environment = {**os.environ, "LEXIGRAFT_RUNS": str(runs.absolute())}
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            if browser:
+                _open_when_up(process, port)
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            raise
+    raise typer.Exit(code)
+
+
+def _open_when_up(process: subprocess.Popen[bytes], port: int, seconds: float = 60.0) -> None:
+    """Open the page in a browser once the server answers; give up where it ends or stays silent."""
+    import webbrowser
+    from urllib.error import URLError
+    from urllib.request import urlopen
+
+    address, until = f"http://localhost:{port}", time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            with urlopen(f"{address}/_stcore/health", timeout=2):
+                webbrowser.open(address)
+                return
+        except (URLError, OSError):
+            time.sleep(0.2)
 
 
 @app.command()
