@@ -140,8 +140,8 @@ vocabulary fixed; target: an 8,000-piece Unigram tokenizer of each language; not
 parallel text, turned together by a dictionary; for `clp` and `omp` vectors of co-occurrence counts stand in for the
 rows of a small model, which none of the languages has at hand. A dash: not measured.
 
-Pseudo-bits per character of held-out words, lower is better (`vocab.score`); the untouched source writes the same words
-with its own vocabulary:
+Pseudo-bits per character of 100 held-out words, lower is better (`vocab.score`; too few for differences of a few
+hundredths); the untouched source writes the same words with its own vocabulary:
 
 {head}
 {bits}

@@ -55,3 +55,11 @@ def test_the_python_example_uses_names_that_exist():
     block = re.search(r"```python\n(.*?)```", README, re.S).group(1)
     for package, name in re.findall(r"\b(vocab|adapt)\.([a-z_]+)\(", block):
         assert callable(getattr({"vocab": vocab, "adapt": adapt}[package], name))
+
+
+def test_every_method_has_its_place_on_the_page_of_methods():
+    from vocab.transplant.method import METHODS
+
+    page = (ROOT / "docs" / "transplant.md").read_text(encoding="utf-8")
+    for method in METHODS:
+        assert f"\n## {method.name}\n" in page and method.formula in page and method.when in page
