@@ -83,7 +83,7 @@ class Vocabulary:
         special = {index for index, token in added.items() if token.special} | set(self.roles.values())
         self._own = {index: _spell_added(self.tokens[index]) for index in added if index not in special}
         self.kind, self.forms = _kinds_and_forms(backend, self.family, self._prefix, self.tokens)
-        for index, (_, _, _, form) in self._own.items():
+        for index, (_, _, form) in self._own.items():
             self.kind[index], self.forms[index] = Kind.PIECE, form
         for index in special:
             self.kind[index], self.forms[index] = Kind.SPECIAL, self.tokens[index]
@@ -121,7 +121,7 @@ class Vocabulary:
             if kind == Kind.SPECIAL:
                 found.append(token.encode("utf-8", "replace"))
             else:
-                found.append(self._own[index][2] if index in self._own else spell(token)[2])
+                found.append(self._own[index][1] if index in self._own else spell(token)[1])
         return found
 
     def __len__(self) -> int:
@@ -325,11 +325,11 @@ def _family(backend: Tokenizer) -> tuple[str, str]:
     return "plain", str(getattr(backend.model, "end_of_word_suffix", None) or "")
 
 
-def _spell_added(token: str) -> tuple[Kind, bool, bytes, str]:
+def _spell_added(token: str) -> tuple[Kind, bytes, str]:
     """Read an added token that is ordinary text: it is written as it is, whatever the family."""
     bare = token[1:] if token[:1] in (" ", SPACE) else token
     start = bare != token
-    return Kind.PIECE, start, bare.encode("utf-8", "replace"), SPACE * start + bare.replace(" ", SPACE)
+    return Kind.PIECE, bare.encode("utf-8", "replace"), SPACE * start + bare.replace(" ", SPACE)
 
 
 def _kinds_and_forms(backend: Tokenizer, family: str, prefix: str, tokens: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -342,40 +342,39 @@ def _kinds_and_forms(backend: Tokenizer, family: str, prefix: str, tokens: list[
                 kind[index], forms[index] = Kind.BYTE, f"<0x{token[3:5].upper()}>"
         return kind, forms
     spelt = list(map(_speller(family, prefix), tokens))
-    return np.array([s[0] for s in spelt], np.uint8), [s[3] for s in spelt]
+    return np.array([s[0] for s in spelt], np.uint8), [s[2] for s in spelt]
 
 
 def _speller(family: str, prefix: str) -> Any:
-    """Return the function token -> (kind, begins a word, bytes, form) of a family."""
+    """Return the function token -> (kind, bytes, form) of a family."""
     alphabet = byte_alphabet()
 
-    def wordpiece(token: str) -> tuple[Kind, bool, bytes, str]:
+    def wordpiece(token: str) -> tuple[Kind, bytes, str]:
         start = not (token.startswith(prefix) and len(token) > len(prefix))
         bare = token if start else token[len(prefix) :]
-        return Kind.PIECE, start, bare.encode("utf-8", "replace"), SPACE * start + bare
+        return Kind.PIECE, bare.encode("utf-8", "replace"), SPACE * start + bare
 
-    def byte_level(token: str) -> tuple[Kind, bool, bytes, str]:
+    def byte_level(token: str) -> tuple[Kind, bytes, str]:
         if any(character not in alphabet for character in token):
             return _spell_added(token)
         raw = bytes(alphabet[character] for character in token)
         start = raw[:1] == b" "
         bare = raw[1:] if start else raw
         try:
-            return Kind.PIECE, start, bare, SPACE * start + bare.decode("utf-8").replace(" ", SPACE)
+            return Kind.PIECE, bare, SPACE * start + bare.decode("utf-8").replace(" ", SPACE)
         except UnicodeDecodeError:
             kind = Kind.BYTE if len(raw) == 1 else Kind.PIECE
-            return kind, start, bare, SPACE * start + "".join(f"<0x{byte:02X}>" for byte in bare)
+            return kind, bare, SPACE * start + "".join(f"<0x{byte:02X}>" for byte in bare)
 
-    def metaspace(token: str) -> tuple[Kind, bool, bytes, str]:
+    def metaspace(token: str) -> tuple[Kind, bytes, str]:
         byte = _BYTE.fullmatch(token)
         if byte:
-            return Kind.BYTE, False, bytes([int(byte[1], 16)]), f"<0x{byte[1].upper()}>"
-        start = token.startswith(SPACE)
-        bare = token[1:] if start else token
-        return Kind.PIECE, start, bare.replace(SPACE, " ").encode("utf-8", "replace"), token
+            return Kind.BYTE, bytes([int(byte[1], 16)]), f"<0x{byte[1].upper()}>"
+        bare = token.removeprefix(SPACE)
+        return Kind.PIECE, bare.replace(SPACE, " ").encode("utf-8", "replace"), token
 
-    def plain(token: str) -> tuple[Kind, bool, bytes, str]:
+    def plain(token: str) -> tuple[Kind, bytes, str]:
         bare = token.removesuffix(prefix) if prefix else token
-        return Kind.PIECE, False, bare.encode("utf-8", "replace"), bare
+        return Kind.PIECE, bare.encode("utf-8", "replace"), bare
 
     return {"wordpiece": wordpiece, "byte-level": byte_level, "metaspace": metaspace, "plain": plain}[family]
