@@ -58,7 +58,7 @@ def writing(folder: Path, since: float) -> list[Path]:
 
 
 def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, language):
-    settings = {"pretrain__steps": 150, "pretrain__checkpoint_seconds": 0.0}
+    settings = {"pretrain__steps": 300, "pretrain__checkpoint_seconds": 0.0}
     whole = write_config(tmp_path / "whole" / "small.yaml", tiny_source, language, **settings)
     cut = write_config(tmp_path / "cut" / "small.yaml", tiny_source, language, **settings)
     unbroken = start(whole)
