@@ -6,7 +6,6 @@ Options of methods, tunings, objectives and tasks come from their own files thro
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,11 +13,9 @@ import yaml
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from adapt.evaluate.task import TASKS
-from adapt.pretrain.objectives.objective import OBJECTIVES
-from adapt.tuning.tuning import TUNINGS
+from adapt.pretrain.options import Pretrain
 from lexigraft import InputError
-from vocab.options import Options
-from vocab.registry import Registry
+from vocab.options import Options, options_of
 from vocab.tokenizer.algorithm import ALGORITHMS
 from vocab.tokenizer.options import BuildOptions, Size
 from vocab.transplant.method import METHODS
@@ -27,20 +24,7 @@ from vocab.vectors import KINDS
 Arm = Literal["source", "keep", "adapted"]
 
 
-def _options_of(registry: Registry[Any], title: str) -> Any:
-    """One optional field for each entry of a registry, typed by the entry's own options model."""
-    fields: dict[str, Any] = {
-        spec.name.replace("-", "_"): (spec.options, Field(default_factory=spec.options, description=spec.summary))
-        for spec in registry
-    }
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Field name .* shadows")  # a method may be called like pydantic's old `copy`
-        return create_model(title, __base__=Options, **fields)
-
-
-MethodOptions = _options_of(METHODS, "MethodOptions")
-TuningOptions = _options_of(TUNINGS, "TuningOptions")
-ObjectiveOptions = _options_of(OBJECTIVES, "ObjectiveOptions")
+MethodOptions = options_of(METHODS, "MethodOptions")
 _TASKS: dict[str, Any] = {
     task.name: (task.options | None, Field(default=None, description=task.summary)) for task in TASKS if task.files
 }
@@ -126,43 +110,6 @@ class Transplant(Options):
         if value is not None and value not in KINDS and "." not in value:
             raise ValueError(f"unknown kind of vectors {value!r}, known: {', '.join(KINDS)}, or a file of word vectors")
         return value
-
-
-class Pretrain(Options):
-    """Continued pretraining, the same for every trained arm."""
-
-    minutes: float | None = Field(10.0, gt=0)
-    """Wall-clock budget of each arm; turned once into steps by a short measurement."""
-    steps: int | None = Field(None, gt=0)
-    """Number of optimiser steps; overrides `minutes`."""
-    objective: str | None = Field(None, json_schema_extra={"examples": list(OBJECTIVES.names)})
-    """`mlm` or `clm`; nothing means what the source model was made for."""
-    tuning: str = Field("full", json_schema_extra={"examples": list(TUNINGS.names)})
-    """What is trained: see `lexigraft tunings`."""
-    lr: float = Field(5e-4, gt=0)
-    """Peak learning rate."""
-    warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of the steps in which the rate rises."""
-    schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
-    """How the rate falls after the warm-up."""
-    weight_decay: float = Field(0.01, ge=0)
-    """Decoupled weight decay (AdamW)."""
-    dropout: float | None = Field(0.0, ge=0, lt=1)
-    """Dropout while training; nothing means the model's own. Short runs learn faster without."""
-    batch_tokens: int = Field(1024, ge=16)
-    """Tokens of one optimiser step."""
-    micro_batch_tokens: int | None = Field(None, ge=16)
-    """Tokens that go through the model at once; smaller needs less memory, the loss stays the same."""
-    sequence_length: int = Field(128, ge=8)
-    """Tokens of one packed sequence."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 matrix products where the processor has them."""
-    checkpoint_seconds: float = Field(60.0, ge=0)
-    """Seconds between checkpoints; 0 saves after every step."""
-    objective_options: ObjectiveOptions = Field(default_factory=ObjectiveOptions)  # type: ignore[valid-type]
-    """Options of the objectives."""
-    tuning_options: TuningOptions = Field(default_factory=TuningOptions)  # type: ignore[valid-type]
-    """Options of the tunings."""
 
 
 class Evaluate(Options):

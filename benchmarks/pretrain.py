@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 WARM = 2
@@ -49,15 +48,14 @@ def summary(times: list[tuple[float, float]], tokens: list[int], per_token: floa
 def ours(job: dict[str, Any]) -> dict[str, float]:
     """Run our loop."""
     from adapt.pretrain.data import tokenise
-    from adapt.pretrain.objectives.mlm import MlmOptions
+    from adapt.pretrain.options import Pretrain
     from adapt.pretrain.step import set_up, train_step
     from vocab.tokenizer.load import load_tokenizer
 
-    options = SimpleNamespace(
-        objective="mlm", tuning="full", lr=job["lr"], warmup=0.0, schedule="constant", weight_decay=0.01,
-        batch_tokens=job["batch_tokens"], micro_batch_tokens=job["micro"], sequence_length=job["length"],
-        precision=job["precision"], dropout=0.0, tuning_options=None,
-        objective_options=SimpleNamespace(mlm=MlmOptions(unit="token", head_bias="keep")),
+    options = Pretrain(
+        objective="mlm", lr=job["lr"], warmup=0.0, schedule="constant", batch_tokens=job["batch_tokens"],
+        micro_batch_tokens=job["micro"], sequence_length=job["length"], precision=job["precision"],
+        objective_options={"mlm": {"rate": 0.15, "unit": "token", "head_bias": "keep"}},
     )  # fmt: skip
     source = Path(job["source"])
     tokenizer = load_tokenizer(source)

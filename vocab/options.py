@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 
 
 class Options(BaseModel):
@@ -23,3 +25,14 @@ class Options(BaseModel):
                     hint = f", did you mean {near[0]!r}?" if near else f", known keys: {', '.join(cls.model_fields)}"
                     raise ValueError(f"unknown key {key!r}{hint}")
         return data
+
+
+def options_of(registry: Iterable[Any], title: str) -> Any:
+    """Make a model with one field for each entry of a registry, typed by the entry's own options model."""
+    fields: dict[str, Any] = {
+        spec.name.replace("-", "_"): (spec.options, Field(default_factory=spec.options, description=spec.summary))
+        for spec in registry
+    }
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Field name .* shadows")  # a method may be called like pydantic's old `copy`
+        return create_model(title, __base__=Options, **fields)

@@ -254,21 +254,22 @@ class Stream:
         symbols: special tokens.
         length: tokens of a block.
         seed: seed of the orders.
-        cursor: `(epoch, window, block)` to begin at.
     """
 
-    def __init__(
-        self, tokens: TokenFile, symbols: Symbols, length: int, seed: int, cursor: Sequence[int] = (0, 0, 0)
-    ) -> None:
+    def __init__(self, tokens: TokenFile, symbols: Symbols, length: int, seed: int) -> None:
         self.tokens, self.symbols, self.length, self.seed = tokens, symbols, length, seed
-        self.epoch, self.window, self.block = cursor
-        self._packed: list[list[tuple[int, int]]] | None = None
         self.windows = max(1, round((len(tokens.lines) - 1) / WINDOW))
+        self.seek((0, 0, 0))
 
     @property
     def cursor(self) -> tuple[int, int, int]:
         """Where the next block comes from."""
         return self.epoch, self.window, self.block
+
+    def seek(self, cursor: Sequence[int]) -> None:
+        """Go to where a cursor says that the next block comes from."""
+        self.epoch, self.window, self.block = cursor
+        self._packed: list[list[tuple[int, int]]] | None = None
 
     def take(self, count: int) -> Blocks:
         """Return the next `count` blocks."""

@@ -26,7 +26,9 @@ from adapt.pretrain.data import Stream, tokenise
 from adapt.pretrain.measure import measure
 from adapt.pretrain.model import save_plain
 from adapt.pretrain.objectives.objective import Batch
+from adapt.pretrain.options import Pretrain
 from adapt.pretrain.step import Setup, heldout_loss, set_up, train_step
+from adapt.pretrain.texts import Beside
 from lexigraft import InputError
 from vocab.tokenizer.load import load_tokenizer
 from vocab.tokenizer.sampling import dropout
@@ -35,6 +37,7 @@ __all__ = ["measure", "pretrain"]
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 
+NOTHING = Beside()
 EXPLODED = 3.0  # a loss this many times the larger of ln V and the first loss stops the run
 HELDOUT_ROWS, HELDOUT_TIMES = 32, 8
 
@@ -44,11 +47,12 @@ def pretrain(
     tokenizer_dir: Path,
     text: Path,
     heldout: Path | None,
-    options: Any,
+    options: Pretrain,
     steps: int,
     seed: int,
     folder: Path,
     progress: Progress | None = None,
+    beside: Beside = NOTHING,
 ) -> dict[str, Any]:
     """Train a model on a text, or go on where a call with the same arguments was stopped.
 
@@ -57,11 +61,12 @@ def pretrain(
         tokenizer_dir: its tokenizer.
         text: training text, one line a sentence or paragraph.
         heldout: text for the loss that is looked at now and then, never trained on; or None.
-        options: adapt.config.Pretrain.
+        options: settings of the training.
         steps: optimiser steps.
         seed: seed of order, masks and dropout.
         folder: gets tokens/, checkpoints/, log.jsonl, and at last model/ and finished.json.
         progress: told steps done, all steps, and facts: loss, tokens_per_second, seconds_left; or a `notice`.
+        beside: texts that some settings need.
 
     Returns:
         steps, seconds (in the loop, over all resumptions), step_seconds, tokens, characters, tokens_per_second,
@@ -75,7 +80,7 @@ def pretrain(
 
     folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda done, total, facts: None)
-    identity = _identity(model_dir, tokenizer_dir, text, options, steps, seed)
+    identity = _identity(model_dir, tokenizer_dir, [text, *beside.files], options, steps, seed)
     finished = read_json(folder / "finished.json")
     if finished and finished.get("identity") == identity and (folder / "model" / "config.json").is_file():
         return finished["facts"]
@@ -225,20 +230,17 @@ def _restore(setup: Setup, last: saved.Checkpoint) -> None:
         }
         if moments:
             setup.optimizer.state[parameter] = moments
-    stream = setup.stream
-    setup.stream = Stream(stream.tokens, stream.symbols, stream.length, stream.seed, last.state.pop("cursor"))
+    setup.stream.seek(last.state.pop("cursor"))
 
 
-def _identity(model_dir: Path, tokenizer_dir: Path, text: Path, options: Any, steps: int, seed: int) -> str:
+def _identity(model_dir: Path, tokenizer_dir: Path, texts: list[Path], options: Pretrain, steps: int, seed: int) -> str:
     """Fingerprint of everything that the final weights depend on, threads and processor excepted."""
-    dump = options.model_dump(mode="json") if hasattr(options, "model_dump") else dict(vars(options))
-    for name in ("minutes", "steps", "checkpoint_seconds"):
-        dump.pop(name, None)
+    dump = options.model_dump(mode="json", exclude={"minutes", "steps", "checkpoint_seconds"})
     files = [
         *sorted(model_dir.glob("*.safetensors")),
         model_dir / "config.json",
         tokenizer_dir / "tokenizer.json",
-        text,
+        *texts,
     ]
     sums = {str(number): digest(file) for number, file in enumerate(files) if file.is_file()}
     return digest_of({"files": sums, "options": dump, "steps": steps, "seed": seed})

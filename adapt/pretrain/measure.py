@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapt.pretrain.data import tokenise
+from adapt.pretrain.options import Pretrain
 from adapt.pretrain.step import set_up, train_step
 from vocab.tokenizer.load import load_tokenizer
 
@@ -21,7 +22,7 @@ def measure(
     model_dir: Path,
     tokenizer_dir: Path,
     text: Path,
-    options: Any,
+    options: Pretrain,
     seed: int,
     steps: int = 6,
     folder: Path | None = None,
@@ -33,7 +34,7 @@ def measure(
         model_dir: as for `pretrain`.
         tokenizer_dir: as for `pretrain`.
         text: as for `pretrain`; its first lines are enough.
-        options: adapt.config.Pretrain.
+        options: settings of the training.
         seed: seed.
         steps: steps that count; two before them do not.
         folder: where the tokens go; a temporary folder when None.

@@ -13,6 +13,8 @@ import numpy as np
 from adapt.pretrain.data import Stream, Symbols, TokenFile
 from adapt.pretrain.model import load_with_head, objective_of, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
+from adapt.pretrain.optimizer import make_optimizer
+from adapt.pretrain.options import Pretrain
 from adapt.pretrain.schedule import factor
 from adapt.tuning.tuning import TUNINGS, Tuning
 from lexigraft import InputError
@@ -38,7 +40,7 @@ class Setup:
     stream: Stream
     trained: dict[str, Any]
     optimizer: Any
-    options: Any
+    options: Pretrain
     steps: int
     seed: int
     new_head: bool
@@ -52,24 +54,22 @@ class Setup:
     @property
     def micro_rows(self) -> int:
         """Blocks that go through the model at once."""
-        tokens = getattr(self.options, "micro_batch_tokens", None)
+        tokens = self.options.micro_batch_tokens
         return self.rows if tokens is None else max(1, tokens // self.options.sequence_length)
 
 
 def set_up(
-    model_dir: Path, tokenizer_dir: Path, tokens: TokenFile, tokenizer: Any, options: Any, steps: int, seed: int
+    model_dir: Path, tokenizer_dir: Path, tokens: TokenFile, tokenizer: Any, options: Pretrain, steps: int, seed: int
 ) -> Setup:
     """Load the model, give it a head where it has none, choose what is trained, make the optimiser.
 
     Raises:
         InputError: no weights, no mask token, more token ids than embedding rows, unknown objective or tuning.
     """
-    import torch
-
     objective = OBJECTIVES[options.objective or objective_of(model_dir)]
-    objective_options = _options_for(objective, getattr(options, "objective_options", None))
+    objective_options = _options_for(objective, options.objective_options)
     tuning = TUNINGS[options.tuning]
-    tuning_options = _options_for(tuning, getattr(options, "tuning_options", None))
+    tuning_options = _options_for(tuning, options.tuning_options)
     symbols = Symbols.of(tokenizer)
     if objective.bidirectional and symbols.mask is None:
         raise InputError(
@@ -87,31 +87,22 @@ def set_up(
     bias = getattr(objective_options, "head_bias", "keep")
     if bias == "unigram" or (bias == "auto" and new):
         unigram_bias(model, tokens.counts(symbols.size))
-    set_dropout(model, getattr(options, "dropout", 0.0))
+    set_dropout(model, options.dropout)
     model = tuning.prepare(model, tuning_options)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError(f"the tuning {tuning.name!r} leaves nothing to train", file=model_dir)
-    decay = [p for p in trained.values() if p.squeeze().ndim >= 2]
-    plain = [p for p in trained.values() if p.squeeze().ndim < 2]  # biases, norms, scales
-    optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=options.lr,
-        betas=(0.9, 0.98),
-        eps=1e-6,
-        fused=True,
-    )
     predictor = Predictor.of(model)
     stream = Stream(tokens, symbols, options.sequence_length, seed)
     model.train()
+    optimizer = make_optimizer(trained, options)
     return Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
-                 optimizer, options, steps, seed, new, wants_bf16(getattr(options, "precision", "auto")))  # fmt: skip
+                 optimizer, options, steps, seed, new, wants_bf16(options.precision))  # fmt: skip
 
 
 def _options_for(spec: Any, given: Any) -> Any:
-    """Find the options of one registry entry: from the run's options where they are, else the defaults."""
-    found = getattr(given, spec.name.replace("-", "_"), None)
-    return spec.options() if found is None else found
+    """Find the options of one registry entry among those of a run."""
+    return getattr(given, spec.name.replace("-", "_"))
 
 
 def wants_bf16(precision: str) -> bool:

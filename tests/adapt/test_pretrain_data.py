@@ -83,7 +83,9 @@ def test_packing_keeps_every_line_and_leaves_little_room():
 
 def stream_on(tmp_path, lines, length=16, cursor=(0, 0, 0), seed=0):
     symbols = Symbols.of(WORDPIECE)
-    return Stream(tokenise(write(tmp_path / "t.txt", lines), WORDPIECE, tmp_path / "k"), symbols, length, seed, cursor)
+    made = Stream(tokenise(write(tmp_path / "t.txt", lines), WORDPIECE, tmp_path / "k"), symbols, length, seed)
+    made.seek(cursor)
+    return made
 
 
 def test_an_epoch_shows_every_line_once_whole_and_begins_and_ends_blocks(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -26,7 +24,6 @@ from adapt.tuning.adapters import (
     save_tuned,
     shapes,
 )
-from adapt.tuning.tuning import TUNINGS
 from lexigraft import InputError
 from tests.adapt.pretraining import options
 from tests.conftest import write_config
@@ -213,7 +210,7 @@ def test_adapters_that_came_with_the_model_stay(name, tmp_path, tiny_source, lan
 
 def tuned(name, own, **more):
     """Options with those of one tuning."""
-    return options(tuning=name, tuning_options=SimpleNamespace(**{name: TUNINGS[name].options(**own)}), **more)
+    return options(tuning=name, tuning_options={name: own}, **more)
 
 
 def test_saved_adapters_are_small(tmp_path):
