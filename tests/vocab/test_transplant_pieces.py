@@ -88,7 +88,7 @@ def test_sparsemax_by_hand():
     assert data == pytest.approx([0.6, 0.4, 1, 1 / 3, 1 / 3, 1 / 3])
 
 
-@pytest.mark.parametrize("fold", [0, 1, 3, 4, 12])
+@pytest.mark.parametrize("fold", [1, 2, 7, 32, 400])
 @pytest.mark.parametrize("scale", [0.01, 0.3, 3])
 def test_sparsemax_is_exact_however_rows_are_folded(fold, scale):
     scores = (scale * np.random.default_rng(1).standard_normal((40, 300))).astype(np.float32)

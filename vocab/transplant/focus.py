@@ -27,7 +27,7 @@ from vocab.transplant.method import Method, Problem
 from vocab.transplant.sparsemax import sparsemax
 from vocab.vectors.evidence import Evidence
 
-_CELLS = 600_000  # similarities made at once: what the processor's cache holds
+_CELLS = 1_200_000  # similarities made at once: few, so that they stay near the processor
 
 
 class FocusOptions(Options):
