@@ -13,7 +13,8 @@ import yaml
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from adapt.evaluate.task import TASKS
-from adapt.pretrain.options import Pretrain
+from adapt.pretrain.options import BUDGETS, Pretrain
+from adapt.pretrain.presets.preset import PRESETS, PresetOptions
 from lexigraft import InputError
 from vocab.options import Options, options_of
 from vocab.tokenizer.algorithm import ALGORITHMS
@@ -21,7 +22,9 @@ from vocab.tokenizer.options import BuildOptions, Size
 from vocab.transplant.method import METHODS
 from vocab.vectors import KINDS
 
-Arm = Literal["source", "keep", "adapted"]
+Arm = Literal["source", "keep", "adapted", "scratch"]
+NEW_WORDS = frozenset({"adapted", "scratch"})  # arms that use the tokenizer built for the language
+HANDED_OUT = ("adapted", "keep", "scratch")  # whose model a run hands out: the first of these that it trained
 
 
 MethodOptions = options_of(METHODS, "MethodOptions")
@@ -112,6 +115,20 @@ class Transplant(Options):
         return value
 
 
+class Scratch(Options):
+    """The untrained model of the arm `scratch`."""
+
+    preset: str | None = Field(None, json_schema_extra={"examples": list(PRESETS.names)})
+    """Its architecture; nothing means the smallest of the source's kind, encoder-tiny or decoder-tiny."""
+    options: PresetOptions = Field(default_factory=PresetOptions)
+    """Sizes of the architectures."""
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        return None if name is None else PRESETS[name].name
+
+
 class Evaluate(Options):
     """What is measured, and how."""
 
@@ -150,9 +167,11 @@ class RunConfig(Options):
     source: Source
     corpus: Corpus = Field(default_factory=Corpus)
     arms: list[Arm] = Field(default=["source", "keep", "adapted"], min_length=1)
-    """source: as it is; keep: trained as long, vocabulary kept; adapted: vocabulary replaced, then trained."""
+    """source: as it is; keep: trained as long, vocabulary kept; adapted: vocabulary replaced, then trained; scratch: an
+    untrained model with the new vocabulary, trained as long."""
     tokenizer: Tokenizer = Field(default_factory=Tokenizer)
     transplant: Transplant = Field(default_factory=Transplant)
+    scratch: Scratch = Field(default_factory=Scratch)
     pretrain: Pretrain = Field(default_factory=Pretrain)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     seed: int = Field(0, ge=0)
@@ -164,8 +183,6 @@ class RunConfig(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
-        if self.pretrain.steps is None and self.pretrain.minutes is None:
-            raise ValueError("pretrain needs `minutes` or `steps`")
         if not self.corpus.text:
             raise ValueError("corpus.text names no file")
         return self
@@ -209,6 +226,9 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> RunConfig:
     given = set(overrides or {})
     for key, value in (overrides or {}).items():
         _set(data, key, yaml.safe_load(value) if isinstance(value, str) else value)
+    budgets = {f"pretrain.{name}" for name in BUDGETS}
+    if given & budgets and isinstance(data["pretrain"], dict):  # replaces the file's budget, whatever its unit
+        data["pretrain"] = {k: v for k, v in data["pretrain"].items() if f"pretrain.{k}" not in budgets - given}
     try:
         config = RunConfig.model_validate(data)
     except ValidationError as error:

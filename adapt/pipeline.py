@@ -17,7 +17,7 @@ from rich.console import Console
 
 import lexigraft
 from adapt import config as configuration
-from adapt.config import RunConfig
+from adapt.config import HANDED_OUT, RunConfig
 from adapt.events import Events
 from adapt.files import digest_of, read_json, write_atomic, write_json
 from adapt.graph import Context, execute
@@ -110,7 +110,7 @@ def run(
 def folder_of(settings: RunConfig) -> Path:
     """Return the run folder that belongs to a configuration: the same settings, the same folder."""
     method = (settings.transplant.method or "default").split("->")[0].strip().replace(" ", "")
-    name = method if "adapted" in settings.arms else "keep"
+    name = method if "adapted" in settings.arms else next((a for a in HANDED_OUT if a in settings.arms), "source")
     short = digest_of(settings.model_dump(mode="json", exclude={"out"}))[:6]
     return settings.out / f"{settings.language}-{name}-{short}"
 

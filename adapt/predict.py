@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapt import config as configuration
+from adapt.config import HANDED_OUT
 from adapt.evaluate.task import TASKS
 from adapt.stages.source import find, tokenizer_folder
 from lexigraft import InputError
@@ -28,7 +29,7 @@ def predict(folder: Path, task: str, file: Path, arm: str | None = None) -> Iter
         folder: a run folder.
         task: the task's name.
         file: text, one sentence a line.
-        arm: whose heads; None takes the adapted model's, or the last arm there is.
+        arm: whose heads; None takes those of the model that the run hands out, or the source's.
 
     Yields:
         One mapping a line: `{"tokens": [...], "labels": [...]}` for tagging, `{"text": ..., "label": ...}` otherwise.
@@ -44,7 +45,7 @@ def predict(folder: Path, task: str, file: Path, arm: str | None = None) -> Iter
     if not (folder / "run.yaml").is_file():
         raise InputError("not a run folder", file=folder, found="no run.yaml")
     trained = [path.parent.name for path in folder.glob(f"evaluate/*/{task}") if path.parent.name != "floors"]
-    chosen = arm or next((name for name in ("adapted", "keep", "source") if name in trained), None)
+    chosen = arm or next((name for name in (*HANDED_OUT, "source") if name in trained), None)
     if chosen not in trained:
         raise InputError(
             f"no heads of the arm {chosen} for {task}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,12 +54,12 @@ def estimate(context: Context) -> Estimate:
 
     The measurement is kept in the run folder, so that a resumed run does not repeat it.
     """
+    from adapt.pretrain.measure import estimated_steps, measure
+
     config, path = context.config, context.folder / "preflight.json"
     key = digest_of(config.model_dump(mode="json"))
     before = read_json(path) or {}
     if before.get("settings") != key:
-        from adapt.pretrain.engine import measure
-
         words = tokenizer_folder(config.source, context.source)
         with context.events.progress("preflight") as report:
             measured = measure(
@@ -68,8 +69,9 @@ def estimate(context: Context) -> Estimate:
     measured = before["measured"]
     trained = [arm for arm in config.arms if arm != "source"]
     a_step = float(measured["seconds_per_step"])
+    times, extra = _scratch(context, measured) if "scratch" in trained else (1.0, 0.0)
     a_token = a_step / config.pretrain.batch_tokens * _FORWARD_SHARE
-    steps = config.pretrain.steps or int((config.pretrain.minutes or 0) * 60 / a_step)
+    steps = estimated_steps(config.pretrain, measured, sum(p.stat().st_size for p in config.corpus.text))
     weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
     sizes = [_characters(files, config.evaluate.max_train, config.evaluate.max_test) for files in _task_files(context)]
     train, rest = (sum(part) / _CHARACTERS_A_TOKEN for part in zip(*sizes, strict=True)) if sizes else (0.0, 0.0)
@@ -80,17 +82,35 @@ def estimate(context: Context) -> Estimate:
     else:
         tasks = (train + rest) * a_token
     scored = config.evaluate.lm_words * _PIECES_A_WORD * _CONTEXT * a_token
+    cost = len(trained) if config.pretrain.minutes is not None else len(trained) + times - 1
     found = Estimate(
-        pretrain_seconds=steps * a_step * len(trained),
+        pretrain_seconds=steps * a_step * cost,
         evaluate_seconds=tasks * len(config.arms) + scored * len(trained) + 30.0,
         other_seconds=20.0 + sum(p.stat().st_size for p in config.corpus.text) / 2**20 * 8.0,
-        memory_bytes=float(measured["peak_rss_bytes"]),
+        memory_bytes=float(measured["peak_rss_bytes"]) + extra,
         # weights of each trained arm, two checkpoints with two optimiser moments while training, the transplanted model
         disk_bytes=weights * (len(trained) + 1 + 2 * 3) + 50 * 2**20,
         steps=steps,
     )
     write_json(path, {**before, "estimate": asdict(found)})
     return found
+
+
+def _scratch(context: Context, measured: dict[str, Any]) -> tuple[float, float]:
+    """Cost of a step of the untrained model over one of the source's, and bytes it needs beyond those measured.
+
+    Both by parameters: those that multiply every token, the body's; weights, gradient and two moments of all.
+    """
+    from adapt.pretrain.presets.preset import size
+    from adapt.stages.scratch import chosen
+
+    preset, shape = chosen(context.config, context.source)
+    words = context.config.tokenizer.vocab_size
+    whole, body = size(preset, shape, words if isinstance(words, int) else 16_000)
+    known = json.loads((context.source / "config.json").read_text(encoding="utf-8"))
+    rows = known.get("vocab_size", 0) * known.get("embedding_size", known.get("hidden_size", 0))
+    there = max(1, measured["parameters"] - rows)
+    return body / there, 16.0 * max(0, whole - measured["parameters"])
 
 
 def refuse_bad_input(context: Context) -> None:
@@ -100,6 +120,7 @@ def refuse_bad_input(context: Context) -> None:
         InputError: a file is missing or not in its form; file and line are named.
     """
     from adapt.pretrain.model import objective_of
+    from adapt.stages.scratch import chosen
     from corpora.text import read_lines
     from vocab.view import Vocabulary
 
@@ -112,9 +133,10 @@ def refuse_bad_input(context: Context) -> None:
         if task.inspect is not None and isinstance(files, TaskFiles):
             task.inspect({part: path for part in ("train", "dev", "test") if (path := getattr(files, part))})
     words = tokenizer_folder(config.source, context.source)
-    if (config.pretrain.objective or objective_of(context.source)) == "mlm" and "mask" not in Vocabulary.of(
-        words
-    ).roles:
+    wanted = {config.pretrain.objective or objective_of(context.source)}
+    if "scratch" in config.arms:
+        wanted.add(chosen(config, context.source)[0].objective)
+    if "mlm" in wanted and "mask" not in Vocabulary.of(words).roles:
         raise InputError(
             "the source's tokenizer has no mask token, which masked-language-model training needs",
             file=words,

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from adapt.config import HANDED_OUT
 from adapt.report.describe import source_name
 from adapt.report.read import read_json
 
@@ -46,8 +47,7 @@ def commands(run: Path, task: str | None) -> str:
 
 
 def _model(run: Path) -> Path:
-    arms = ("adapted", "keep")
-    return next((p for arm in arms if (p := run / "pretrain" / arm / "model").is_dir()), run / "model")
+    return next((p for arm in HANDED_OUT if (p := run / "pretrain" / arm / "model").is_dir()), run / "model")
 
 
 def card(run: Path, config: Any, table: dict[str, Any], pairs: list[tuple[str, str]], task: str | None) -> str:
@@ -67,16 +67,21 @@ def card(run: Path, config: Any, table: dict[str, Any], pairs: list[tuple[str, s
         "library_name": "transformers",
         "tags": ["lexigraft", "vocabulary-transplant", "low-resource"],
     }
-    if base and not Path(base).is_absolute():
+    arms = {row["arm"] for row in table["rows"]}
+    handed = next((arm for arm in HANDED_OUT if arm in arms), "source")
+    if base and not Path(base).is_absolute() and handed != "scratch":
         # Hub ids only: a folder's name would point at somebody else's model.
         front["base_model"] = base
     method = getattr(getattr(config, "transplant", None), "method", None) or "the default chain"
-    arms = {row["arm"] for row in table["rows"]}
-    made = (
-        f"{source_name(config)} with a vocabulary built for the language (rows formed by {method}), then trained "
-        "further"
-        if "adapted" in arms
-        else f"{source_name(config)}, trained further on text of the language"
+    made = {
+        "adapted": f"{source_name(config)} with a vocabulary built for the language (rows formed by {method}), then "
+        "trained further",
+        "scratch": "A model trained from drawn weights, on text of the language alone",
+    }.get(handed, f"{source_name(config)}, trained further on text of the language")
+    loads = (
+        "Without code of ours, transformers loads the model without its adapters: no plain model can hold them."
+        if any(_model(run).glob("adapter-*.safetensors"))
+        else "No code of ours is needed to load it."
     )
     lines = [
         "---",
@@ -91,7 +96,7 @@ def card(run: Path, config: Any, table: dict[str, Any], pairs: list[tuple[str, s
         commands(run, task),
         "```",
         "",
-        "No code of ours is needed to load it.",
+        loads,
         "",
         "## Scores",
         "",

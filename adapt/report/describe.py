@@ -68,7 +68,11 @@ def headline(columns: list[Column], verdicts: list[dict[str, Any]]) -> str:
                     f"On held-out text the adapted model ({means['adapted']} {column.unit}) and {kept} "
                     f"({means['keep']}) are not distinguishable."
                 )
-    for other, what in (("source", "the source model"), ("keep", "the model that kept its vocabulary")):
+    others = (
+        *(("source", "the source model"), ("keep", "the model that kept its vocabulary")),
+        ("scratch", "the model trained from scratch"),
+    )
+    for other, what in others:
         tasks = [v for v in verdicts if (v["a"], v["b"]) == ("adapted", other) and _is_task(columns, v["task"])]
         if tasks:
             found.append(f"Compared with {what}, it is {_tally(columns, tasks)}.")
@@ -105,6 +109,12 @@ def notes_of(columns: list[Column], config: Any) -> list[str]:
         )
     if "finetune" in modes:
         notes.append("Task scores are from fine-tuning the whole model, the epoch chosen on dev.")
+    if any("scratch" in c.systems for c in columns):
+        notes.append(
+            "scratch is an untrained model with the new vocabulary: it saw the same text for the same budget, never "
+            "the source model. What it lacks is what the source model was worth. Its size is its own, so in the same "
+            "time it may have taken more steps or fewer."
+        )
     tasks = getattr(getattr(config, "evaluate", None), "tasks", None)
     for column in columns:
         notes += _notes_of_column(column, str(getattr(getattr(tasks, column.key, None), "about", "") or ""))
@@ -174,6 +184,8 @@ def measured_on(run: Path, columns: list[Column], config: Any, facts: dict[str, 
         one = read_json(run / "pretrain" / arm / "facts.json")
         if one.get("steps"):
             pairs.append((f"Training of {arm}", _training(one)))
+    if made := facts.get("scratch", {}).get("summary"):
+        pairs.append(("Model of scratch", f"{made}; {facts['scratch']['parameters'] / 1e6:.1f} million parameters"))
     took = {name: float(f["seconds"]) for name, f in facts.items() if isinstance(f, dict) and f.get("seconds")}
     for arm in arms_of(run):
         spent = sum(s for name, s in took.items() if name.startswith(f"evaluate/{arm}/"))

@@ -13,12 +13,13 @@ from adapt.evaluate.job import read_predictions
 from adapt.evaluate.statistics import Draws, Estimate, bootstrap, interval, ratio
 from adapt.evaluate.task import TASKS, Task
 
-ORDER = ("source", "keep", "adapted")
+ORDER = ("source", "keep", "adapted", "scratch")
 FLOORS = "floors"
 ARMS = {
     "source": "the model as it is",
     "keep": "trained as long, vocabulary kept",
     "adapted": "new vocabulary, then trained",
+    "scratch": "untrained, new vocabulary, trained as long",
 }
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from adapt.evaluate.statistics import AHEAD, BEHIND, Comparison, compare
-from adapt.report.read import Column, System
+from adapt.report.read import ORDER, Column, System
 
 # What people want to know of a run, in this order; arms of a study are compared with `adapted` besides.
-PAIRS = (("adapted", "keep"), ("adapted", "source"), ("keep", "source"))
+PAIRS = (
+    *(("adapted", "keep"), ("adapted", "source"), ("keep", "source")),
+    *(("adapted", "scratch"), ("keep", "scratch"), ("source", "scratch")),
+)
 
 
 def verdicts_of(columns: list[Column]) -> list[dict[str, Any]]:
@@ -17,7 +20,7 @@ def verdicts_of(columns: list[Column]) -> list[dict[str, Any]]:
     for column in columns:
         names = {s.name for s in column.measured}
         arms = [s.name for s in column.measured if not s.is_floor]
-        others = [name for name in arms if name not in ("source", "keep", "adapted")]
+        others = [name for name in arms if name not in ORDER]
         pairs = [*PAIRS, *((other, "adapted") for other in others)]
         floor = best_floor(column)
         if floor is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapt.config import RunConfig
+from adapt.config import HANDED_OUT, NEW_WORDS, RunConfig
 from adapt.graph import Stage
-from adapt.stages import budget, corpus, evaluate, model, pretrain, report, tokenizer, transplant
+from adapt.stages import budget, corpus, evaluate, model, pretrain, report, scratch, tokenizer, transplant
 
 
 def plan(config: RunConfig, source: Path) -> list[Stage]:
@@ -18,13 +18,17 @@ def plan(config: RunConfig, source: Path) -> list[Stage]:
     """
     stages = [corpus.stage(config)]
     trained: list[str] = [arm for arm in config.arms if arm != "source"]
+    if NEW_WORDS.intersection(trained):
+        stages += [tokenizer.stage(config, source)]
     if "adapted" in trained:
-        stages += [tokenizer.stage(config, source), transplant.stage(config, source)]
+        stages += [transplant.stage(config, source)]
+    if "scratch" in trained:
+        stages += [scratch.stage(config, source)]
     if trained:
         stages += [budget.stage(config, source, trained)]
         stages += [pretrain.stage(config, source, arm) for arm in trained]
     stages += evaluate.stages(config, source)
     stages += [report.stage(config, [stage.name for stage in stages])]
     if trained:
-        stages += [model.stage(trained[-1])]
+        stages += [model.stage(min(trained, key=HANDED_OUT.index))]
     return stages

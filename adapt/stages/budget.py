@@ -1,4 +1,4 @@
-"""Turn minutes into steps, once: from then on only steps count, so that a resumed run ends in the same result."""
+"""Turn the budget into steps, once: from then on only steps count, so that a resumed run ends in the same result."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from adapt.graph import Context, Stage
 from adapt.stages.source import tokenizer_folder, weight_files
 from lexigraft import InputError
 
+# What is made for an arm before it is trained; the last of these holds its `model/`.
+PREPARED = {"adapted": ("tokenizer", "transplant"), "scratch": ("tokenizer", "scratch")}
+
 
 def stage(config: RunConfig, source: Path, arms: list[str]) -> Stage:
     """Return the budget stage of a run."""
-    inputs = ("corpus", "tokenizer", "transplant") if "adapted" in arms else ("corpus",)
+    inputs = ("corpus", *dict.fromkeys(name for arm in arms for name in PREPARED.get(arm, ())))
     options = {"pretrain": config.pretrain.model_dump(mode="json"), "arms": arms, "threads": config.threads}
     return Stage("budget", work, inputs, options, weight_files(source))
 
 
 def origin(context: Context, arm: str) -> tuple[Path, Path]:
     """Folders of the model and the tokenizer an arm starts from."""
-    if arm == "adapted":
-        model = context.path("transplant") / "model"
+    if arm in PREPARED:
+        model = context.path(PREPARED[arm][-1]) / "model"
         return model, model
     return context.source, tokenizer_folder(context.config.source, context.source)
 
 
 def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     """Write `steps.json`: the optimiser steps of each arm, and what was measured."""
-    from adapt.pretrain.engine import measure
+    from adapt.pretrain.measure import estimated_steps, measure, steps_in_text
 
     options = context.config.pretrain
     arms = [arm for arm in context.config.arms if arm != "source"]
@@ -48,18 +51,20 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
             continue
         model, tokenizer = origin(context, arm)
         text = context.path("corpus") / "train.txt"
+        if options.minutes is None:
+            steps[arm] = steps_in_text(tokenizer, text, options, context.config.seed, progress=told)
+            continue
         measured[arm] = measure(model, tokenizer, text, options, context.config.seed, progress=told)
         # The new vocabulary's own preparation is paid by the arm that uses it: the arms are compared at equal time.
-        spent = sum(context.facts(s)["seconds"] for s in ("tokenizer", "transplant")) if arm == "adapted" else 0.0
-        seconds = (options.minutes or 0) * 60 - spent
-        steps[arm] = int(seconds / measured[arm]["seconds_per_step"])
+        spent = sum(context.facts(name)["seconds"] for name in PREPARED.get(arm, ()))
+        steps[arm] = estimated_steps(options, measured[arm], 0.0, spent)
         if steps[arm] < 1:
             raise InputError(
                 f"pretrain.minutes leaves no time to train the arm {arm}",
-                found=f"{options.minutes} minutes, tokenizer and transplant took {spent:.0f} s of it; a step takes "
+                found=f"{options.minutes} minutes, what was made before took {spent:.0f} s of it; a step takes "
                 f"{measured[arm]['seconds_per_step']:.1f} s",
                 expected="more minutes, or pretrain.steps",
             )
-    facts = {"steps": steps, "minutes": None if options.steps else options.minutes, "measured": measured}
+    facts = {"steps": steps, "minutes": options.minutes, "measured": measured}
     write_json(folder / "steps.json", facts)
     return facts

@@ -10,13 +10,13 @@ from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
-from adapt.stages.budget import origin
+from adapt.stages.budget import PREPARED, origin
 from adapt.stages.source import weight_files
 
 
 def stage(config: RunConfig, source: Path, arm: str) -> Stage:
     """Return the pretraining stage of one arm."""
-    inputs = ("corpus", "budget", "transplant") if arm == "adapted" else ("corpus", "budget")
+    inputs = ("corpus", "budget", *PREPARED.get(arm, ())[-1:])
     # How often checkpoints are written changes no weight, so a run may be resumed with another rhythm.
     options = config.pretrain.model_dump(mode="json", exclude={"checkpoint_seconds"})
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from lexigraft import InputError
-from vocab.options import Options
+from vocab.options import Options, options_of
 from vocab.registry import Registry
 
 
@@ -75,7 +75,34 @@ class Preset:
     config: Callable[[Any, dict[str, Any]], Any]
 
 
+_ROLES = ("pad", "bos", "eos", "cls", "sep")
+
 PRESETS: Registry[Preset] = Registry("adapt.pretrain.presets", "preset")
+
+
+PresetOptions: Any = options_of(PRESETS, "PresetOptions")
+
+
+def size(preset: Preset, shape: Options, vocabulary: int) -> tuple[int, int]:
+    """Count parameters without making them: those of the whole model, and of its body without the embeddings.
+
+    Args:
+        preset: the architecture.
+        shape: its size.
+        vocabulary: tokens.
+    """
+    import torch
+    import transformers
+
+    from adapt.pretrain.objectives.objective import OBJECTIVES
+
+    ids = {f"{role}_token_id": number for number, role in enumerate(_ROLES)}
+    with torch.device("meta"):
+        made = getattr(transformers, OBJECTIVES[preset.objective].auto_class).from_config(
+            preset.config(shape, {"vocab_size": vocabulary, **ids})
+        )
+    body = sum(p.numel() for p in made.base_model.parameters())
+    return sum(p.numel() for p in made.parameters()), body - made.get_input_embeddings().weight.numel()
 
 
 def untrained(name: str, tokenizer: Any, folder: Path, *, seed: int = 0, shape: Options | None = None) -> Any:
@@ -106,8 +133,7 @@ def untrained(name: str, tokenizer: Any, folder: Path, *, seed: int = 0, shape: 
     if preset.objective == "mlm" and words.mask_token_id is None:
         raise InputError(f"the preset {name!r} needs a mask token", found="a tokenizer without one",
                          expected="a decoder's preset, or a tokenizer with a mask token")  # fmt: skip
-    roles = ("pad", "bos", "eos", "cls", "sep")
-    ids = {f"{role}_token_id": getattr(words, f"{role}_token_id") for role in roles}
+    ids = {f"{role}_token_id": getattr(words, f"{role}_token_id") for role in _ROLES}
     # None says that the model has no such token; left out, a family's own id would stand, which may be no id here.
     vocabulary = {"vocab_size": max(words.get_vocab().values()) + 1, **ids}
     with torch.random.fork_rng(devices=[]):
