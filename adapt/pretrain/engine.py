@@ -22,12 +22,12 @@ import numpy as np
 
 from adapt.files import digest, digest_of, move_into_place, read_json, write_json
 from adapt.pretrain import checkpoint as saved
-from adapt.pretrain.data import Stream, tokenise
+from adapt.pretrain.data import Blocks, tokenise
 from adapt.pretrain.measure import measure
 from adapt.pretrain.model import save_plain
 from adapt.pretrain.objectives.objective import Batch
-from adapt.pretrain.options import Pretrain
-from adapt.pretrain.step import Setup, heldout_loss, set_up, train_step
+from adapt.pretrain.options import BUDGETS, Pretrain
+from adapt.pretrain.step import Setup, heldout_loss, set_up, stream_of, train_step
 from adapt.pretrain.texts import Beside
 from lexigraft import InputError
 from vocab.tokenizer.load import load_tokenizer
@@ -80,7 +80,8 @@ def pretrain(
 
     folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda done, total, facts: None)
-    identity = _identity(model_dir, tokenizer_dir, [text, *beside.files], options, steps, seed)
+    texts = {"text": text, **beside.files}
+    identity = _identity(model_dir, tokenizer_dir, texts, options, steps, seed)
     finished = read_json(folder / "finished.json")
     if finished and finished.get("identity") == identity and (folder / "model" / "config.json").is_file():
         return finished["facts"]
@@ -233,16 +234,18 @@ def _restore(setup: Setup, last: saved.Checkpoint) -> None:
     setup.stream.seek(last.state.pop("cursor"))
 
 
-def _identity(model_dir: Path, tokenizer_dir: Path, texts: list[Path], options: Pretrain, steps: int, seed: int) -> str:
+def _identity(
+    model_dir: Path, tokenizer_dir: Path, texts: dict[str, Path], options: Pretrain, steps: int, seed: int
+) -> str:
     """Fingerprint of everything that the final weights depend on, threads and processor excepted."""
-    dump = options.model_dump(mode="json", exclude={"minutes", "steps", "checkpoint_seconds"})
+    dump = options.model_dump(mode="json", exclude={*BUDGETS, "checkpoint_seconds"})
     files = [
         *sorted(model_dir.glob("*.safetensors")),
         model_dir / "config.json",
         tokenizer_dir / "tokenizer.json",
-        *texts,
     ]
     sums = {str(number): digest(file) for number, file in enumerate(files) if file.is_file()}
+    sums |= {name: digest(file) for name, file in texts.items()}
     return digest_of({"files": sums, "options": dump, "steps": steps, "seed": seed})
 
 
@@ -250,7 +253,9 @@ def _heldout_batch(setup: Setup, heldout: Path | None, tokenizer: Any, folder: P
     if heldout is None:
         return None
     tokens = tokenise(heldout, tokenizer, folder / "tokens" / "heldout", max_lines=HELDOUT_ROWS * 40)
-    blocks = Stream(tokens, setup.symbols, setup.options.sequence_length, 0).take(HELDOUT_ROWS)
+    stream = stream_of(tokens, setup.symbols, setup.options, 0)
+    parts = [stream.take(4) for _ in range(HELDOUT_ROWS // 4)]  # several, as lines of like length come together
+    blocks = Blocks.joined(parts, setup.symbols.pad)
     return setup.objective.batch(blocks, setup.symbols, setup.objective_options, np.random.default_rng([0, 4]))
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapt.pretrain.data import tokenise
+from adapt.pretrain.data import Symbols, tokenise
 from adapt.pretrain.options import Pretrain
-from adapt.pretrain.step import set_up, train_step
+from adapt.pretrain.step import set_up, stream_of, train_step
 from vocab.tokenizer.load import load_tokenizer
 
 Progress = Callable[[float, float, Mapping[str, Any]], None]
 
 WARM_STEPS = 2  # steps that are not counted
+COUNTED_WINDOWS = 8  # windows of text that are packed to see how full blocks get
 
 
 def measure(
@@ -82,6 +84,62 @@ def measure(
         "precision": "bf16" if setup.bf16 else "fp32",
         "threads": torch.get_num_threads(),
     }
+
+
+def steps_in_text(
+    tokenizer_dir: Path, text: Path, options: Pretrain, seed: int, progress: Progress | None = None
+) -> int:
+    """Count the optimiser steps of a budget in tokens or epochs, by packing the text without training on it.
+
+    Args:
+        tokenizer_dir: as for `pretrain`.
+        text: as for `pretrain`; all of it is tokenised.
+        options: settings of the training, with `tokens` or `epochs`.
+        seed: seed of the order that lines are packed in.
+        progress: as for `measure`.
+
+    Returns:
+        The steps, at least 1. Of a text of more than `COUNTED_WINDOWS` windows those are taken for all.
+    """
+    import tempfile
+
+    tokenizer = load_tokenizer(tokenizer_dir)
+    with tempfile.TemporaryDirectory() as temporary:
+        tokens = tokenise(text, tokenizer, Path(temporary), progress=progress)
+        stream = stream_of(tokens, Symbols.of(tokenizer), options, seed)
+        rows = max(1, options.batch_tokens // options.sequence_length)
+        at_once = 1 if options.packing else rows  # rows that are not packed come by the step
+        steps, inside = 0.0, 0
+        while True:
+            blocks = stream.take(at_once)
+            if stream.epoch or stream.window >= COUNTED_WINDOWS:
+                break
+            steps, inside = steps + at_once / rows, inside + int(blocks.attention.sum())
+        tokens.release()  # lets go of the memory-mapped files before the folder goes
+    if options.epochs is not None:
+        return max(1, math.ceil(options.epochs * steps * stream.windows / min(stream.windows, COUNTED_WINDOWS)))
+    return max(1, math.ceil((options.tokens or 0) * steps / inside))
+
+
+def estimated_steps(options: Pretrain, measured: Mapping[str, Any], characters: float, spent: float = 0.0) -> int:
+    """Turn any budget into steps, from a measurement.
+
+    Args:
+        options: settings of the training.
+        measured: what `measure` gave.
+        characters: of the text, for a budget in epochs.
+        spent: seconds of a budget in minutes that are gone already.
+
+    Returns:
+        The steps; below 1 when the minutes do not reach.
+    """
+    if options.steps is not None:
+        return options.steps
+    if options.tokens is not None:
+        return math.ceil(options.tokens / measured["tokens_per_step"])
+    if options.epochs is not None:
+        return math.ceil(options.epochs * characters / measured["characters_per_step"])
+    return int(((options.minutes or 0) * 60 - spent) / measured["seconds_per_step"])
 
 
 def peak_memory() -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from adapt.pretrain.objectives.objective import OBJECTIVES
 from adapt.tuning.tuning import TUNINGS
@@ -12,25 +13,49 @@ from vocab.options import Options, options_of
 
 TuningOptions = options_of(TUNINGS, "TuningOptions")
 ObjectiveOptions = options_of(OBJECTIVES, "ObjectiveOptions")
+BUDGETS = ("minutes", "steps", "tokens", "epochs")  # one of them says how long is trained
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Length = Annotated[int, Field(ge=8)]
 
 
 class Pretrain(Options):
     """Continued pretraining, the same for every trained arm."""
 
     minutes: float | None = Field(10.0, gt=0)
-    """Wall-clock budget of each arm; turned once into steps by a short measurement."""
+    """Wall-clock budget of each arm; turned once into steps by a short measurement. The default where no other budget
+    (`steps`, `tokens`, `epochs`) is given."""
     steps: int | None = Field(None, gt=0)
-    """Number of optimiser steps; overrides `minutes`."""
+    """Budget in optimiser steps."""
+    tokens: int | None = Field(None, gt=0)
+    """Budget in tokens, padding not counted; turned once into steps by packing the text."""
+    epochs: float | None = Field(None, gt=0)
+    """Budget in passes over the text, shares allowed; turned once into steps by packing it."""
     objective: str | None = Field(None, json_schema_extra={"examples": list(OBJECTIVES.names)})
     """`mlm` or `clm`; nothing means what the source model was made for."""
     tuning: str = Field("full", json_schema_extra={"examples": list(TUNINGS.names)})
     """What is trained: see `lexigraft tunings`."""
     lr: float = Field(5e-4, gt=0)
     """Peak learning rate."""
+    lr_embeddings: float = Field(1.0, gt=0)
+    """Factor on `lr` for the token embeddings, and for a decoder tied to them."""
+    lr_body: float = Field(1.0, gt=0)
+    """Factor on `lr` for everything between the token embeddings and the head."""
+    lr_head: float = Field(1.0, gt=0)
+    """Factor on `lr` for the language-modelling head; its decoder's weight is there when it is not tied."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Each layer of the body learns at this factor of the layer above it (0.95 is usual; 1: all alike). The token
+    embeddings have `lr_embeddings` instead."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the rate rises."""
     schedule: Literal["cosine", "linear", "wsd", "constant"] = "cosine"
     """How the rate falls after the warm-up."""
+    min_lr: float = Field(0.0, ge=0, lt=1)
+    """Share of the peak rate that a falling schedule ends at."""
+    decay_share: float = Field(0.2, gt=0, le=1)
+    """WSD: share of the steps in which the rate falls."""
+    decay_shape: Literal["1-sqrt", "linear", "cosine"] = "1-sqrt"
+    """WSD: how it falls."""
     weight_decay: float = Field(0.01, ge=0)
     """Decoupled weight decay (AdamW)."""
     dropout: float | None = Field(0.0, ge=0, lt=1)
@@ -40,7 +65,16 @@ class Pretrain(Options):
     micro_batch_tokens: int | None = Field(None, ge=16)
     """Tokens that go through the model at once; smaller needs less memory, the loss stays the same."""
     sequence_length: int = Field(128, ge=8)
-    """Tokens of one packed sequence."""
+    """Tokens of one sequence."""
+    sequence_length_warmup: list[tuple[Share, Length]] = []
+    """Shorter sequences at first: pairs of a share of the steps, up to which they last, and their length. With
+    [[0.25, 32], [0.5, 64]] a quarter of the steps has 32 tokens a sequence, the next one 64, the rest
+    `sequence_length`. The tokens of a step stay as many."""
+    packing: bool = True
+    """Fill each sequence with several lines; without, a sequence is one line, in batches of lines of like length."""
+    attention: Literal["row", "document"] = "row"
+    """What a packed token attends to: the whole row, or its own line only, which then begins at position 0 between
+    special tokens of its own."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 matrix products where the processor has them."""
     checkpoint_seconds: float = Field(60.0, ge=0)
@@ -49,3 +83,36 @@ class Pretrain(Options):
     """Options of the objectives."""
     tuning_options: TuningOptions = Field(default_factory=TuningOptions)  # type: ignore[valid-type]
     """Options of the tunings."""
+
+    @model_validator(mode="after")
+    def _sequences_grow(self) -> Pretrain:
+        steps = [*self.sequence_length_warmup, (1.0, self.sequence_length)]
+        if any(a[0] >= b[0] or a[1] >= b[1] for a, b in pairwise(steps)):
+            shown = [list(step) for step in self.sequence_length_warmup]
+            raise ValueError(
+                f"sequence_length_warmup needs rising shares below 1 and rising lengths below sequence_length = "
+                f"{self.sequence_length}, found {shown}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Pretrain:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) > 1 and "minutes" in given and "minutes" not in self.model_fields_set:
+            self.minutes = None
+            given.remove("minutes")
+        if len(given) != 1:
+            raise ValueError(f"needs one budget of {', '.join(BUDGETS)}; given: {', '.join(given) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Pretrain:
+        default = type(self).model_fields
+        for name in ("decay_share", "decay_shape"):
+            if self.schedule != "wsd" and getattr(self, name) != default[name].default:
+                raise ValueError(f"{name} belongs to schedule wsd, found schedule {self.schedule}")
+        if self.schedule == "wsd" and self.warmup + self.decay_share > 1:
+            raise ValueError(f"warmup {self.warmup:g} and decay_share {self.decay_share:g} are more than all steps")
+        if self.schedule == "constant" and self.min_lr:
+            raise ValueError("min_lr needs a schedule that falls, found schedule constant")
+        return self

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapt.pretrain.data import Stream, Symbols, TokenFile
+from adapt.pretrain.data import Blocks, Stream, Symbols, TokenFile
+from adapt.pretrain.device import autocast, device, moved, wants_bf16
+from adapt.pretrain.distributed import World
+from adapt.pretrain.documents import DocumentAttention
 from adapt.pretrain.model import load_with_head, objective_of, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
-from adapt.pretrain.optimizer import make_optimizer
+from adapt.pretrain.optimizer import make_optimizer, set_rates
 from adapt.pretrain.options import Pretrain
-from adapt.pretrain.schedule import factor
+from adapt.pretrain.schedule import rate_share
 from adapt.tuning.tuning import TUNINGS, Tuning
 from lexigraft import InputError
 from vocab.head import Predictor
 
 if TYPE_CHECKING:
     import torch
+
+    from vocab.head import Attention
 
 CLIP = 1.0  # largest gradient norm
 
@@ -45,17 +49,35 @@ class Setup:
     seed: int
     new_head: bool
     bf16: bool
+    device: torch.device
+    world: World
+    documents: DocumentAttention | None = None
 
     @property
     def rows(self) -> int:
-        """Blocks of one optimiser step."""
+        """Blocks of one optimiser step, where they have their final length."""
         return max(1, self.options.batch_tokens // self.options.sequence_length)
 
-    @property
-    def micro_rows(self) -> int:
-        """Blocks that go through the model at once."""
+    def micro_rows(self, batch: Batch) -> int:
+        """Rows of a step's batch that go through the model at once."""
         tokens = self.options.micro_batch_tokens
-        return self.rows if tokens is None else max(1, tokens // self.options.sequence_length)
+        return len(batch.inputs) if tokens is None else max(1, tokens // batch.inputs.shape[1])
+
+    def take(self, step: int) -> Blocks:
+        """Draw a step's blocks."""
+        length = length_at(self.options, step / self.steps)
+        return self.stream.take(max(1, self.options.batch_tokens // length), length)
+
+
+def length_at(options: Pretrain, share: float) -> int:
+    """Tokens of a sequence after a share of the steps."""
+    return next((length for until, length in options.sequence_length_warmup if share < until), options.sequence_length)
+
+
+def stream_of(tokens: TokenFile, symbols: Symbols, options: Pretrain, seed: int) -> Stream:
+    """Open a text's stream of blocks as the options say."""
+    return Stream(tokens, symbols, options.sequence_length, seed, packing=options.packing,
+                  documents=options.attention == "document")  # fmt: skip
 
 
 def set_up(
@@ -88,16 +110,22 @@ def set_up(
     if bias == "unigram" or (bias == "auto" and new):
         unigram_bias(model, tokens.counts(symbols.size))
     set_dropout(model, options.dropout)
-    model = tuning.prepare(model, tuning_options)
+    world = World.here()
+    on = device(world.local_rank, world.local_size)
+    model = tuning.prepare(model, tuning_options).to(on)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError(f"the tuning {tuning.name!r} leaves nothing to train", file=model_dir)
+    world.same(list(trained.values()))
     predictor = Predictor.of(model)
-    stream = Stream(tokens, symbols, options.sequence_length, seed)
+    apart = None
+    if options.packing and options.attention == "document":
+        apart = DocumentAttention.of(predictor, not objective.bidirectional, options.sequence_length, model_dir)
+    stream = stream_of(tokens, symbols, options, seed)
     model.train()
-    optimizer = make_optimizer(trained, options)
+    optimizer = make_optimizer(model, trained, options)
     return Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
-                 optimizer, options, steps, seed, new, wants_bf16(options.precision))  # fmt: skip
+                 optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world, apart)  # fmt: skip
 
 
 def _options_for(spec: Any, given: Any) -> Any:
@@ -105,33 +133,22 @@ def _options_for(spec: Any, given: Any) -> Any:
     return getattr(given, spec.name.replace("-", "_"))
 
 
-def wants_bf16(precision: str) -> bool:
-    """Whether matrix products run in bf16 (sums, norms, weights and optimiser stay fp32)."""
-    import torch
-
-    if precision != "auto":
-        return precision == "bf16"
-    return any(getattr(torch.cpu, name, bool)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-
-
-def autocast(bf16: bool) -> AbstractContextManager[Any]:
-    """Make the context that a forward pass runs in."""
-    import torch
-
-    return torch.autocast("cpu", dtype=torch.bfloat16) if bf16 else nullcontext()
+def _attention(setup: Setup, batch: Batch) -> tuple[Attention, torch.Tensor | None]:
+    """Make what tells the model who attends to whom, and its position ids where they begin anew."""
+    if setup.documents is not None and batch.documents.max() > 1:
+        return setup.documents.inputs(moved(batch.documents, setup.device))
+    return None if batch.attention.all() else moved(batch.attention, setup.device).long(), None
 
 
 def forward(setup: Setup, batch: Batch) -> torch.Tensor:
     """Sum of nats over a batch's predicted tokens."""
-    import torch
-
     from adapt.pretrain.loss import linear_cross_entropy
 
-    flat = torch.from_numpy(batch.rows * batch.inputs.shape[1] + batch.columns)
-    attention = None if batch.attention.all() else torch.from_numpy(batch.attention).long()
-    with autocast(setup.bf16):
-        gathered = setup.predictor.gathered(torch.from_numpy(batch.inputs), attention, flat)
-        labels = torch.from_numpy(batch.labels)
+    flat = moved(batch.rows * batch.inputs.shape[1] + batch.columns, setup.device)
+    attention, positions = _attention(setup, batch)
+    with autocast(setup.bf16, setup.device):
+        gathered = setup.predictor.gathered(moved(batch.inputs, setup.device), attention, flat, positions)
+        labels = moved(batch.labels, setup.device)
         if setup.predictor.full:
             return setup.predictor.loss_sum(gathered, labels)
         decoder = setup.predictor.decoder
@@ -139,44 +156,50 @@ def forward(setup: Setup, batch: Batch) -> torch.Tensor:
 
 
 def accumulate(setup: Setup, batch: Batch) -> float:
-    """Add the gradient of a whole step, micro-batch by micro-batch, and return the loss in nats a predicted token."""
+    """Add the gradient of a whole step and return its loss in nats a predicted token.
+
+    The step's rows are cut between the processes, and those of each into micro-batches. The nats of every part are
+    divided by the predicted tokens of the whole step: the cut changes neither loss nor gradient.
+    """
     predicted = max(1, len(batch.labels))
-    total = 0.0
-    for first in range(0, len(batch.inputs), setup.micro_rows):
-        part = batch.part(first, min(first + setup.micro_rows, len(batch.inputs)))
+    losses = []
+    micro = setup.micro_rows(batch)
+    begin, end = setup.world.share(len(batch.inputs))
+    for first in range(begin, end, micro):
+        part = batch.part(first, min(first + micro, end))
         if not len(part.labels):
             continue
         loss = forward(setup, part) / predicted
         loss.backward()
-        total += float(loss.detach())
-    return total
+        losses.append(loss.detach())
+    setup.world.add_gradients([p for p in setup.trained.values() if p.requires_grad])
+    return setup.world.totals([sum(map(float, losses))])[0]
 
 
 def train_step(setup: Setup, step: int) -> dict[str, Any]:
     """One optimiser step.
 
     Returns:
-        loss (nats a predicted token), predicted, tokens (padding not counted), lr, grad_norm.
+        loss (nats a predicted token), predicted, tokens (padding not counted), lr, lrs (of each group), grad_norm.
     """
     import torch
 
     options = setup.options
-    rate = options.lr * factor(options.schedule, step, setup.steps, options.warmup)
-    for group in setup.optimizer.param_groups:
-        group["lr"] = rate
+    rate = options.lr * rate_share(options, step, setup.steps)
+    rates = set_rates(setup.optimizer, rate)
     if setup.tuning.at_step:
         setup.tuning.at_step(setup.model, setup.tuning_options, step / setup.steps)
-    blocks = setup.stream.take(setup.rows)
+    blocks = setup.take(step)
     generator = np.random.default_rng([setup.seed, 3, step])
     batch = setup.objective.batch(blocks, setup.symbols, setup.objective_options, generator)
-    torch.manual_seed((setup.seed * 1_000_003 + step) % (1 << 63))  # dropout
+    torch.manual_seed((setup.seed * 1_000_003 + step + (setup.world.rank << 48)) % (1 << 63))  # dropout
     setup.optimizer.zero_grad(set_to_none=True)
     loss = accumulate(setup, batch)
     norm = float(torch.nn.utils.clip_grad_norm_(list(setup.trained.values()), CLIP))
     if math.isfinite(loss) and math.isfinite(norm):
         setup.optimizer.step()
     return {"loss": loss, "predicted": len(batch.labels), "tokens": int(batch.attention.sum()), "lr": rate,
-            "grad_norm": norm}  # fmt: skip
+            "lrs": rates, "grad_norm": norm}  # fmt: skip
 
 
 def heldout_loss(setup: Setup, batch: Batch) -> float:
@@ -186,8 +209,9 @@ def heldout_loss(setup: Setup, batch: Batch) -> float:
     setup.model.eval()
     with torch.no_grad():
         total = 0.0
-        for first in range(0, len(batch.inputs), 8):
-            part = batch.part(first, first + 8)
+        begin, end = setup.world.share(len(batch.inputs))
+        for first in range(begin, end, 8):
+            part = batch.part(first, min(first + 8, end))
             total += float(forward(setup, part)) if len(part.labels) else 0.0
     setup.model.train()
-    return total / max(1, len(batch.labels))
+    return setup.world.totals([total])[0] / max(1, len(batch.labels))

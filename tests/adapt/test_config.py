@@ -43,7 +43,12 @@ def test_a_misspelt_override_is_named_as_one(tmp_path):
         ("evaluate: {seeds: [1, 1]}", "seeds repeat"),
         ("arms: [source, kept]", "'keep'"),
         ("language: '../x'", "pattern"),
-        ("pretrain: {minutes: null}", "needs `minutes` or `steps`"),
+        ("pretrain: {minutes: null}", "needs one budget of minutes, steps, tokens, epochs; given: none"),
+        ("pretrain: {minutes: 3, epochs: 2}", "given: minutes, epochs"),
+        ("pretrain: {tokens: 3000, steps: 2}", "given: steps, tokens"),
+        ("pretrain: {schedule: cosine, decay_shape: linear}", "decay_shape belongs to schedule wsd"),
+        ("pretrain: {schedule: wsd, warmup: 0.5, decay_share: 0.6}", "more than all steps"),
+        ("pretrain: {schedule: constant, min_lr: 0.1}", "needs a schedule that falls"),
     ],
 )
 def test_bad_values_are_refused(tmp_path, line, said):
@@ -85,3 +90,14 @@ def test_every_registered_method_is_in_the_schema():
     options = RunConfig.model_json_schema()["$defs"]["MethodOptions"]["properties"]
     assert set(options) == {name.replace("-", "_") for name in METHODS.names}
     assert "What is trained" in schema or "what is trained" in schema.lower()
+
+
+def test_one_budget_holds_and_an_override_replaces_the_files(tmp_path):
+    file = write(tmp_path, GOOD + "pretrain: {minutes: 10}\n")
+    assert config.load(file).pretrain.minutes == 10
+    told = config.load(file, {"pretrain.epochs": "1.5"}).pretrain
+    assert (told.minutes, told.steps, told.tokens, told.epochs) == (None, None, None, 1.5)
+    steps = config.load(write(tmp_path, GOOD + "pretrain: {steps: 5}\n")).pretrain
+    assert (steps.minutes, steps.steps) == (None, 5)
+    again = write(tmp_path, GOOD + f"pretrain: {json.dumps(steps.model_dump(mode='json'))}\n")
+    assert config.load(again).pretrain == steps
