@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    Attention = torch.Tensor | dict[str, torch.Tensor] | None
+
 
 def head_parts(model: Any) -> tuple[list[Any], Any]:
     """Find the modules between body and decoder, in order, and the decoder; none where the head is not known."""
@@ -75,24 +77,28 @@ class Predictor:
                 return made
         return cls(model, None, None, True)
 
-    def hidden(self, ids: torch.Tensor, attention: torch.Tensor | None) -> torch.Tensor:
-        """Last hidden states, (rows, length, d)."""
+    def hidden(self, ids: torch.Tensor, attention: Attention, positions: torch.Tensor | None = None) -> torch.Tensor:
+        """Last hidden states, (rows, length, d); arguments as `gathered`."""
         body = self.model.base_model
         extra = {} if self.model.config.is_encoder_decoder or not _caches(self.model.config) else {"use_cache": False}
-        return body(input_ids=ids, attention_mask=attention, **extra)[0]
+        return body(input_ids=ids, attention_mask=attention, **_placed(positions), **extra)[0]
 
-    def gathered(self, ids: torch.Tensor, attention: torch.Tensor | None, flat: torch.Tensor) -> torch.Tensor:
+    def gathered(
+        self, ids: torch.Tensor, attention: Attention, flat: torch.Tensor, positions: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Compute what the decoder reads at some positions, (n, d); logits, (n, V), when the head is not known.
 
         Args:
             ids: (rows, length).
-            attention: (rows, length), or None when nothing is padding.
+            attention: (rows, length), 0 at padding; None when nothing is padding; or a mask as the layers read it,
+                (rows, 1, length, length), one for all or one for each kind of layer.
             flat: (n,) positions in the flattened rows.
+            positions: (rows, length) position ids; None leaves them to the model.
         """
         if self.full:
-            logits = self.model(input_ids=ids, attention_mask=attention).logits
+            logits = self.model(input_ids=ids, attention_mask=attention, **_placed(positions)).logits
             return logits.reshape(-1, logits.shape[-1]).index_select(0, flat)
-        hidden = self.hidden(ids, attention)
+        hidden = self.hidden(ids, attention, positions)
         states = hidden.reshape(-1, hidden.shape[-1]).index_select(0, flat)
         return self.transform(states)  # type: ignore[misc]
 
@@ -105,6 +111,10 @@ class Predictor:
         import torch
 
         return torch.nn.functional.cross_entropy(self.logits(gathered).float(), labels, reduction="sum")
+
+
+def _placed(positions: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    return {} if positions is None else {"position_ids": positions}
 
 
 def _caches(config: Any) -> bool:

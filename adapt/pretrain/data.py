@@ -1,70 +1,18 @@
-"""Text becomes tokens once, in memory-mapped files; blocks of whole lines are drawn from them by epoch.
-
-Memory stays flat whatever the size of the text: it is read in portions, and an epoch is packed window by window.
-"""
+"""Blocks of whole lines, drawn by epoch from tokens on disk; memory stays flat: lines are arranged by the window."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from adapt.files import digest, digest_of, write_json
-from corpora.text import read_lines
-from lexigraft import InputError
+from adapt.pretrain.tokens import Symbols, TokenFile, tokenise, word_starts
 
-PORTION = 2000  # lines tokenised at a time
-WINDOW = 8192  # lines packed at a time
+__all__ = ["Blocks", "Stream", "Symbols", "TokenFile", "pack", "tokenise", "word_starts"]
+
+WINDOW = 8192  # lines arranged at a time
 OPEN_BLOCKS = 24  # blocks that are being filled at a time
-
-Progress = Callable[[float, float, dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Symbols:
-    """What training must know of a vocabulary.
-
-    Attributes:
-        size: largest id + 1.
-        begin: token that opens a block, or None (BERT's [CLS], <s>).
-        end: token that ends a line, or None (BERT's [SEP], </s>).
-        pad: token that fills up a block.
-        mask: mask token, or None.
-        special: (size,) bool.
-        ordinary: ids that are not special, int64.
-        fingerprint: changes when the tokenizer does.
-    """
-
-    size: int
-    begin: int | None
-    end: int | None
-    pad: int
-    mask: int | None
-    special: np.ndarray
-    ordinary: np.ndarray
-    fingerprint: str
-
-    @classmethod
-    def of(cls, tokenizer: Any) -> Symbols:
-        """Read them off a fast tokenizer of transformers."""
-        vocabulary = tokenizer.get_vocab()
-        size = max(vocabulary.values()) + 1
-        special = np.zeros(size, dtype=bool)
-        special[list(tokenizer.all_special_ids)] = True
-        for number, token in tokenizer.added_tokens_decoder.items():
-            special[number] |= token.special
-        begin = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
-        end = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
-        pad = next((i for i in (tokenizer.pad_token_id, end, begin) if i is not None), 0)
-        known = np.array(sorted(vocabulary.values()))
-        fingerprint = digest_of(tokenizer.backend_tokenizer.to_str())
-        return cls(size, begin, end, pad, tokenizer.mask_token_id, special, known[~special[known]], fingerprint)
 
 
 @dataclass(frozen=True)
@@ -74,139 +22,28 @@ class Blocks:
     Attributes:
         ids: (rows, length) int64.
         starts: (rows, length) bool, True at the first token of a word.
-        attention: (rows, length) bool, False at padding.
+        documents: (rows, length) int16, 0 at padding; tokens of a row attend to those with the same number.
     """
 
     ids: np.ndarray
     starts: np.ndarray
-    attention: np.ndarray
+    documents: np.ndarray
 
+    @property
+    def attention(self) -> np.ndarray:
+        """(rows, length) bool, False at padding."""
+        return self.documents > 0
 
-def word_starts(lines: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
-    """Mark the tokens that begin a word, where words are what white space separates.
+    @classmethod
+    def joined(cls, parts: Sequence[Blocks], pad: int) -> Blocks:
+        """Put blocks under one another, padded to the longest."""
+        length = max(part.ids.shape[1] for part in parts)
 
-    Args:
-        lines: texts.
-        offsets: for each line, first and last character + 1 of each token, as the tokenizer gives them.
+        def stack(name: str, filler: int) -> np.ndarray:
+            each = [getattr(part, name) for part in parts]
+            return np.concatenate([np.pad(a, ((0, 0), (0, length - a.shape[1])), constant_values=filler) for a in each])
 
-    Returns:
-        bool, all tokens of all lines in order.
-    """
-    text = "\n".join(lines)
-    points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    kinds, place = np.unique(points, return_inverse=True)
-    blank = np.array([chr(k).isspace() for k in kinds], dtype=bool)[place] if len(points) else np.zeros(0, dtype=bool)
-    # A blank belongs to the word that follows it, as in SentencePiece.
-    word = np.cumsum(blank & ~np.concatenate(([False], blank[:-1])))
-    counts = np.array([len(line) for line in offsets])
-    base = np.repeat(np.cumsum([0] + [len(line) + 1 for line in lines[:-1]]), counts)
-    flat = np.array([pair for line in offsets for pair in line], dtype=np.int64).reshape(-1, 2)
-    if not len(flat):
-        return np.zeros(0, dtype=bool)
-    last = base + np.maximum(flat[:, 1] - 1, flat[:, 0])
-    of_token = word[np.minimum(last, len(word) - 1)]
-    starts = np.ones(len(flat), dtype=bool)
-    starts[1:] = of_token[1:] != of_token[:-1]
-    starts[(np.cumsum(counts) - counts)[counts > 0]] = True
-    return starts
-
-
-class TokenFile:
-    """A tokenised text on disk: `ids.bin`, `starts.bin` (one flag a token), `lines.bin` (offsets), `tokens.json`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.facts: dict[str, Any] = json.loads((folder / "tokens.json").read_text(encoding="utf-8"))
-
-    @cached_property
-    def ids(self) -> np.ndarray:
-        """(tokens,) uint16 or int32, memory-mapped."""
-        return np.memmap(self.folder / "ids.bin", dtype=self.facts["dtype"], mode="r")
-
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """(tokens,) bool, memory-mapped."""
-        return np.memmap(self.folder / "starts.bin", dtype=np.bool_, mode="r")
-
-    @cached_property
-    def lines(self) -> np.ndarray:
-        """(lines + 1,) int64, where each line begins, memory-mapped."""
-        return np.memmap(self.folder / "lines.bin", dtype=np.int64, mode="r")
-
-    def counts(self, size: int) -> np.ndarray:
-        """How often each id occurs, (size,) int64."""
-        total = np.zeros(size, dtype=np.int64)
-        for first in range(0, len(self.ids), 1 << 22):
-            total += np.bincount(self.ids[first : first + (1 << 22)], minlength=size)
-        return total
-
-
-def tokenise(
-    text: Path, tokenizer: Any, folder: Path, max_lines: int | None = None, progress: Progress | None = None
-) -> TokenFile:
-    """Tokenise a text file once; the result is used again while text and tokenizer stay the same.
-
-    Args:
-        text: UTF-8 (or gzip of it), one line a sentence or paragraph; empty lines are skipped.
-        tokenizer: a fast tokenizer of transformers.
-        folder: where the token files go.
-        max_lines: stop after so many lines (for measurements).
-        progress: told bytes read.
-
-    Returns:
-        The opened token file.
-
-    Raises:
-        InputError: the text gives no tokens, or is not UTF-8 (the line is named).
-    """
-    key = digest_of(
-        {"text": digest(text), "tokenizer": digest_of(tokenizer.backend_tokenizer.to_str()), "lines": max_lines, "v": 1}
-    )
-    if (folder / "tokens.json").is_file():
-        try:
-            known = TokenFile(folder)
-            if known.facts.get("fingerprint") == key and len(known.ids) == known.facts["tokens"] == len(known.starts):
-                return known
-        except (OSError, ValueError, KeyError):
-            pass  # cut off while it was written: made again below
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokens.json").unlink(missing_ok=True)
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    dtype = "uint16" if backend.get_vocab_size() <= 0xFFFF else "int32"
-    tokens, characters, lines, read = 0, 0, 0, 0
-    size = text.stat().st_size
-    with (
-        (folder / "ids.bin").open("wb") as ids,
-        (folder / "starts.bin").open("wb") as starts,
-        (folder / "lines.bin").open("wb") as begins,
-    ):
-        begins.write(np.zeros(1, dtype=np.int64).tobytes())
-        for portion in _portions(text, max_lines):
-            encoded = backend.encode_batch(portion, add_special_tokens=False)
-            lengths = np.array([len(e.ids) for e in encoded])
-            ids.write(np.array([i for e in encoded for i in e.ids], dtype=dtype).tobytes())
-            starts.write(word_starts(portion, [e.offsets for e in encoded]).tobytes())
-            begins.write((tokens + np.cumsum(lengths)).astype(np.int64).tobytes())
-            tokens += int(lengths.sum())
-            lines += len(portion)
-            characters += sum(len(line) for line in portion)
-            read += sum(len(line.encode()) + 1 for line in portion)
-            if progress:
-                progress(min(read, size), size, {"what": "tokenising"})
-    if not tokens:
-        raise InputError("no text to train on", file=text, found=f"{lines} lines, no tokens")
-    facts = {"fingerprint": key, "tokens": tokens, "characters": characters, "lines": lines, "dtype": dtype}
-    write_json(folder / "tokens.json", facts)
-    return TokenFile(folder)
-
-
-def _portions(text: Path, max_lines: int | None) -> Iterator[list[str]]:
-    """Lines that are not empty, some thousand at a time."""
-    lines = islice(read_lines(text), max_lines)
-    while portion := list(islice(lines, PORTION)):
-        yield portion
+        return cls(stack("ids", pad), stack("starts", 0), stack("documents", 0))
 
 
 def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
@@ -243,85 +80,148 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return full + blocks
 
 
+Part = tuple[int, int]  # first token and last + 1 of a line, or of a piece of one
+Row = list[Part]
+
+
 class Stream:
-    """An endless, seeded series of blocks; where it stands is three numbers, so that a run can go on from there.
+    """An endless, seeded series of blocks; where it stands is a few numbers, so that a run can go on from there.
 
     Each epoch deals the lines out into windows (window w of W takes lines w, w + W, ...), visits the windows in a drawn
-    order, draws the order of lines in each, and packs them. Lines longer than a block are cut into equal parts.
+    order, draws the order of lines in each, and arranges them: packed into full rows, or one line a row in batches of
+    lines of like length. Lines longer than a row are cut into equal parts. When another length is asked for in the
+    middle of a window, the lines that are left are arranged anew: every line still comes once an epoch.
 
     Args:
         tokens: the tokenised text.
         symbols: special tokens.
-        length: tokens of a block.
+        length: tokens of a row, where `take` does not say.
         seed: seed of the orders.
+        packing: fill the rows with several lines; without, one line a row.
+        documents: a packed row's lines attend to themselves only, each between special tokens of its own.
     """
 
-    def __init__(self, tokens: TokenFile, symbols: Symbols, length: int, seed: int) -> None:
+    def __init__(
+        self, tokens: TokenFile, symbols: Symbols, length: int, seed: int, *, packing: bool = True,
+        documents: bool = False,
+    ) -> None:  # fmt: skip
         self.tokens, self.symbols, self.length, self.seed = tokens, symbols, length, seed
+        self.packing, self.apart = packing, documents or not packing
         self.windows = max(1, round((len(tokens.lines) - 1) / WINDOW))
-        self.seek((0, 0, 0))
+        self.seek((0, 0))
 
     @property
-    def cursor(self) -> tuple[int, int, int]:
-        """Where the next block comes from."""
-        return self.epoch, self.window, self.block
+    def cursor(self) -> tuple[int, ...]:
+        """Where the next block comes from: epoch, window, and what was taken of it (see `seek`)."""
+        return self.epoch, self.window, *(number for taken in self.taken for number in taken)
 
     def seek(self, cursor: Sequence[int]) -> None:
-        """Go to where a cursor says that the next block comes from."""
-        self.epoch, self.window, self.block = cursor
-        self._packed: list[list[tuple[int, int]]] | None = None
+        """Go to where a cursor says that the next block comes from.
 
-    def take(self, count: int) -> Blocks:
-        """Return the next `count` blocks."""
-        rows: list[list[tuple[int, int]]] = []
-        while len(rows) < count:
-            if self._packed is None:
-                self._packed = self._pack(self.epoch, self.window)
-            if self.block >= len(self._packed):
-                self._packed, self.block, self.window = None, 0, self.window + 1
+        Args:
+            cursor: epoch, window, then for each arrangement of the window: length, tokens of a batch (0 when packed),
+                how many rows (batches, when not packed) were taken.
+        """
+        self.epoch, self.window, *rest = cursor
+        self.taken = [list(rest[k : k + 3]) for k in range(0, len(rest), 3)]
+        self._left: list[list[Row]] | None = None
+
+    def take(self, rows: int, length: int | None = None) -> Blocks:
+        """Return the next blocks.
+
+        Args:
+            rows: how many; when not packed, as many lines of like length as fill no more places than so many rows.
+            length: tokens of a row.
+        """
+        length = length or self.length
+        found: list[Row] = []
+        while len(found) < rows:
+            left = self._arranged(length, 0 if self.packing else rows * length)
+            if not left:
+                self.window, self.taken, self._left = self.window + 1, [], None
                 if self.window == self.windows:
                     self.window, self.epoch = 0, self.epoch + 1
                 continue
-            rows.append(self._packed[self.block])
-            self.block += 1
-        return self.build(rows)
+            count = rows - len(found) if self.packing else 1
+            self._left = left[count:]
+            self.taken[-1][2] += len(left[:count])
+            found += [row for batch in left[:count] for row in batch]
+            if not self.packing:
+                break
+        return self.build(found, length)
 
-    def _pack(self, epoch: int, window: int) -> list[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.windows)
-        generator = np.random.default_rng([self.seed, 2, epoch, window])
-        lines = np.arange(int(order[window]), len(self.tokens.lines) - 1, self.windows)
-        generator.shuffle(lines)
-        begins, ends = self.tokens.lines[lines], self.tokens.lines[lines + 1]
-        capacity = self.length - (self.symbols.begin is not None)
-        extra = int(self.symbols.end is not None)
-        parts: list[tuple[int, int]] = []
-        for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
-            pieces = -(-(end - begin) // (capacity - extra))
+    def _arranged(self, length: int, budget: int) -> list[list[Row]]:
+        """Arrange what is left of the window: batches, of one row when packed."""
+        if self._left is None:
+            self.tokens.release()
+            order = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self.windows)
+            lines = np.arange(int(order[self.window]), len(self.tokens.lines) - 1, self.windows)
+            begins, ends = self.tokens.lines[lines], self.tokens.lines[lines + 1]
+            self._left = [[list(zip(begins.tolist(), ends.tolist(), strict=True))]]
+            for number, (*key, count) in enumerate(self.taken):
+                self._left = self._arrange(self._left, number, *key)[count:]
+        if not self.taken or self.taken[-1][:2] != [length, budget]:
+            self._left = self._arrange(self._left, len(self.taken), length, budget)
+            self.taken.append([length, budget, 0])
+        return self._left
+
+    def _arrange(self, left: list[list[Row]], number: int, length: int, budget: int) -> list[list[Row]]:
+        generator = np.random.default_rng([self.seed, 2, self.epoch, self.window, number])
+        around = sum(token is not None for token in (self.symbols.begin, self.symbols.end))
+        room = length - around
+        parts: list[Part] = []
+        for begin, end in (part for batch in left for row in batch for part in row):
+            pieces = -(-(end - begin) // room)
             parts += [
                 (begin + (end - begin) * k // pieces, begin + (end - begin) * (k + 1) // pieces) for k in range(pieces)
             ]
-        packed = pack([end - begin + extra for begin, end in parts], capacity)
+        generator.shuffle(parts)
+        sizes = [end - begin for begin, end in parts]
+        if budget:
+            batches = _batches(sizes, around, budget)
+            generator.shuffle(batches)
+            return [[[parts[i]] for i in batch] for batch in batches]
+        once = int(self.symbols.begin is not None and not self.apart)  # one opens the row, not each of its lines
+        packed = pack([size + around - once for size in sizes], length - once)
         generator.shuffle(packed)
-        return [[parts[i] for i in block] for block in packed]
+        return [[[parts[i] for i in row]] for row in packed]
 
-    def build(self, rows: Sequence[Sequence[tuple[int, int]]]) -> Blocks:
+    def build(self, rows: Sequence[Row], length: int) -> Blocks:
         """Put the special tokens around the parts of each row and pad to the longest row."""
         s = self.symbols
-        ids = np.full((len(rows), self.length), s.pad, dtype=np.int64)
+        ids = np.full((len(rows), length), s.pad, dtype=np.int64)
         starts = np.zeros(ids.shape, dtype=bool)
-        attention = np.zeros(ids.shape, dtype=bool)
+        documents = np.zeros(ids.shape, dtype=np.int16)
         longest = 0
         for r, row in enumerate(rows):
             at = 0
-            if s.begin is not None:
-                ids[r, 0], at = s.begin, 1
-            for begin, end in row:
+            for number, (begin, end) in enumerate(row):
+                first = at
+                if s.begin is not None and (self.apart or not number):
+                    ids[r, at], at = s.begin, at + 1
                 ids[r, at : at + end - begin] = self.tokens.ids[begin:end]
                 starts[r, at : at + end - begin] = self.tokens.starts[begin:end]
                 starts[r, at] = True
                 at += end - begin
                 if s.end is not None:
                     ids[r, at], at = s.end, at + 1
-            attention[r, :at] = True
+                documents[r, first:at] = number + 1 if self.apart else 1
             longest = max(longest, at)
-        return Blocks(ids[:, :longest], starts[:, :longest], attention[:, :longest])
+        return Blocks(ids[:, :longest], starts[:, :longest], documents[:, :longest])
+
+
+def _batches(sizes: Sequence[int], around: int, budget: int) -> list[list[int]]:
+    """Lines of like length together, so that no batch fills more than `budget` places, padding counted.
+
+    Args:
+        sizes: tokens of each line.
+        around: special tokens that each gets.
+        budget: places of a batch; a line that is longer makes one alone.
+    """
+    order = sorted(range(len(sizes)), key=lambda i: -sizes[i])
+    batches = []
+    while order:
+        count = max(1, budget // (sizes[order[0]] + around))
+        batches.append(order[:count])
+        order = order[count:]
+    return batches

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import statistics
 import time
@@ -23,6 +24,7 @@ import numpy as np
 from adapt.files import digest, digest_of, move_into_place, read_json, write_json
 from adapt.pretrain import checkpoint as saved
 from adapt.pretrain.data import Blocks, tokenise
+from adapt.pretrain.distributed import World, by_all
 from adapt.pretrain.measure import measure
 from adapt.pretrain.model import save_plain
 from adapt.pretrain.objectives.objective import Batch
@@ -42,6 +44,7 @@ EXPLODED = 3.0  # a loss this many times the larger of ln V and the first loss s
 HELDOUT_ROWS, HELDOUT_TIMES = 32, 8
 
 
+@by_all
 def pretrain(
     model_dir: Path,
     tokenizer_dir: Path,
@@ -87,11 +90,12 @@ def pretrain(
         return finished["facts"]
     with saved.disk_full_said(folder):
         say(0, steps, {"what": "tokenising"})
-        tokenizer = load_tokenizer(tokenizer_dir)
-        with dropout(tokenizer):  # drawn once, here: training text only, never what is measured on
+        tokenizer, world = load_tokenizer(tokenizer_dir), World.here()
+        with world.leader_first(), dropout(tokenizer):  # drawn once, here: training text only, never what is measured on
             tokens = tokenise(text, tokenizer, folder / "tokens", progress=lambda d, t, f: say(0, steps, f))
         setup = set_up(model_dir, tokenizer_dir, tokens, tokenizer, options, steps, seed)
-        watched = _heldout_batch(setup, heldout, tokenizer, folder)
+        with world.leader_first():
+            watched = _heldout_batch(setup, heldout, tokenizer, folder)
 
         root = folder / "checkpoints"
         state: dict[str, Any] = {
@@ -102,11 +106,12 @@ def pretrain(
             "resumed_from": [],
             "notices": [],
         }
-        last, notices = saved.load_last(root)
-        if last is not None and last.state["identity"] != identity:
-            notices.append("the checkpoints that were there belong to other settings or another text: started afresh")
-            shutil.rmtree(root, ignore_errors=True)
-            last = None
+        with world.leader_first():
+            last, notices = saved.load_last(root)
+            if last is not None and last.state["identity"] != identity:
+                notices.append("the checkpoints that were there are of other settings or another text: started afresh")
+                shutil.rmtree(root, ignore_errors=True)
+                last = None
         if last is not None:
             state = {**state, **last.state}
             if state["threads"] != torch.get_num_threads():
@@ -121,6 +126,8 @@ def pretrain(
         for notice in notices:
             say(state["step"], steps, {"notice": notice})
         _loop(setup, state, watched, folder, say)
+        if not world.leads:
+            return {}
 
         parameters = sum(p.numel() for p in setup.model.parameters())
         trained = sum(p.numel() for p in setup.trained.values())
@@ -158,7 +165,8 @@ def pretrain(
 def _loop(setup: Setup, state: dict[str, Any], watched: Batch | None, folder: Path, say: Progress) -> None:
     """Train from `state["step"]` to the end, writing the log and the checkpoints."""
     steps, options = setup.steps, setup.options
-    log_file = folder / "log.jsonl"
+    world = setup.world
+    log_file = folder / "log.jsonl" if world.leads else Path(os.devnull)
     _cut_log(log_file, state["step"])
     every = max(1, steps // HELDOUT_TIMES)
     last_saved = last_said = time.monotonic()
@@ -184,7 +192,7 @@ def _loop(setup: Setup, state: dict[str, Any], watched: Batch | None, folder: Pa
                 last_said = now
                 left = statistics.median(recent) * (steps - step - 1)
                 say(step + 1, steps, {**line, "seconds_left": left})
-            if step + 1 < steps and now - last_saved >= options.checkpoint_seconds:
+            if world.leads and step + 1 < steps and now - last_saved >= options.checkpoint_seconds:
                 saved.save(folder / "checkpoints", _checkpoint(setup, state))
                 last_saved = time.monotonic()
                 state["seconds"] += last_saved - now
@@ -230,7 +238,7 @@ def _restore(setup: Setup, last: saved.Checkpoint) -> None:
             if f"{name}.{key}" in last.optimizer
         }
         if moments:
-            setup.optimizer.state[parameter] = moments
+            setup.optimizer.state[parameter] = {key: value.to(setup.device) for key, value in moments.items()}
     setup.stream.seek(last.state.pop("cursor"))
 
 

@@ -19,6 +19,16 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Length = Annotated[int, Field(ge=8)]
 
 
+class Distil(Options):
+    """Learning from the source model's own predictions too, so that less of what it knows is lost."""
+
+    weight: float = Field(0.0, ge=0)
+    """Weight of the divergence from the source's predictions beside the text's own loss; 0: none. The vocabulary must
+    be kept; costs memory for a second model and its forward pass."""
+    temperature: float = Field(2.0, gt=0)
+    """Divides both models' logits: the higher, the more the source's unlikely answers count."""
+
+
 class Pretrain(Options):
     """Continued pretraining, the same for every trained arm."""
 
@@ -77,6 +87,10 @@ class Pretrain(Options):
     special tokens of its own."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """bf16 matrix products where the processor has them."""
+    processes: int = Field(1, ge=1)
+    """Processes of this machine that train together, one a GPU; on processors they share `threads`."""
+    distil: Distil = Field(default_factory=Distil)
+    """Distillation from the source model, against forgetting."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Seconds between checkpoints; 0 saves after every step."""
     objective_options: ObjectiveOptions = Field(default_factory=ObjectiveOptions)  # type: ignore[valid-type]

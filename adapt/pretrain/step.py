@@ -25,6 +25,7 @@ from vocab.head import Predictor
 if TYPE_CHECKING:
     import torch
 
+    from adapt.pretrain.distil import Teacher
     from vocab.head import Attention
 
 CLIP = 1.0  # largest gradient norm
@@ -52,6 +53,7 @@ class Setup:
     device: torch.device
     world: World
     documents: DocumentAttention | None = None
+    teacher: Teacher | None = None
 
     @property
     def rows(self) -> int:
@@ -122,10 +124,16 @@ def set_up(
     if options.packing and options.attention == "document":
         apart = DocumentAttention.of(predictor, not objective.bidirectional, options.sequence_length, model_dir)
     stream = stream_of(tokens, symbols, options, seed)
+    teacher = None
+    if options.distil.weight:
+        from adapt.pretrain.distil import Teacher
+
+        teacher = Teacher.of(model_dir, objective.auto_class, options.distil, predictor)
     model.train()
     optimizer = make_optimizer(model, trained, options)
     return Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
-                 optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world, apart)  # fmt: skip
+                 optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world, apart,
+                 teacher)  # fmt: skip
 
 
 def _options_for(spec: Any, given: Any) -> Any:

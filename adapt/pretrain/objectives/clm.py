@@ -18,10 +18,10 @@ class ClmOptions(Options):
 
 
 def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.Generator) -> Batch:
-    """Predict each token of the blocks, the first of a block and padding excepted.
+    """Predict each token of the blocks, padding and the first of what attends to itself excepted.
 
     Args:
-        blocks: token ids, word starts and padding of the whole optimiser step.
+        blocks: token ids, word starts and documents of the whole optimiser step.
         symbols: the vocabulary's special tokens.
         options: ClmOptions.
         generator: the step's generator, not used.
@@ -29,8 +29,9 @@ def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.G
     Returns:
         The blocks as inputs; column c predicts the token at c + 1.
     """
-    rows, columns = (blocks.attention[:, 1:] & blocks.attention[:, :-1]).nonzero()
-    return Batch(blocks.ids, blocks.attention, rows, columns, blocks.ids[rows, columns + 1])
+    after, before = blocks.documents[:, 1:], blocks.documents[:, :-1]
+    rows, columns = ((after == before) & (after > 0)).nonzero()
+    return Batch(blocks.ids, blocks.documents, rows, columns, blocks.ids[rows, columns + 1])
 
 
 SPEC = Objective(

@@ -47,7 +47,7 @@ def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.G
     """Hide words of a step's blocks.
 
     Args:
-        blocks: token ids, word starts and padding of the whole optimiser step.
+        blocks: token ids, word starts and documents of the whole optimiser step.
         symbols: the vocabulary's special tokens.
         options: MlmOptions.
         generator: the step's generator.
@@ -63,7 +63,7 @@ def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.G
     chosen = choose(blocks, symbols, options.rate, options.unit, generator)
     inputs = corrupt(blocks.ids, chosen, symbols, options.masked, options.random, generator)
     rows, columns = chosen.nonzero()
-    return Batch(inputs, blocks.attention, rows, columns, blocks.ids[rows, columns])
+    return Batch(inputs, blocks.documents, rows, columns, blocks.ids[rows, columns])
 
 
 SPEC = Objective(

@@ -16,24 +16,29 @@ class Batch:
 
     Attributes:
         inputs: (rows, length) int64, what the model sees.
-        attention: (rows, length) bool, False at padding.
+        documents: (rows, length) int, what attends to what, as in `Blocks`.
         rows: (predicted,) int64, row of each predicted token, ascending.
         columns: (predicted,) int64, position whose hidden state predicts it.
         labels: (predicted,) int64, the token to predict.
     """
 
     inputs: Any
-    attention: Any
+    documents: Any
     rows: Any
     columns: Any
     labels: Any
+
+    @property
+    def attention(self) -> Any:
+        """(rows, length) bool, False at padding."""
+        return self.documents > 0
 
     def part(self, first: int, last: int) -> Batch:
         """Rows first..last (last excluded) as a batch of their own: one micro-batch."""
         keep = (self.rows >= first) & (self.rows < last)
         return Batch(
             self.inputs[first:last],
-            self.attention[first:last],
+            self.documents[first:last],
             self.rows[keep] - first,
             self.columns[keep],
             self.labels[keep],
