@@ -161,7 +161,7 @@ def same_vectors(source: Path, target: Path, peer: Path, clock: Callable[[], flo
     from vocab.view import Vocabulary
 
     theirs = load_file(peer)
-    matrix = load_model(source).get_input_embeddings().weight.detach().numpy()
+    matrix = load_model(source).get_input_embeddings().weight.detach()  # a tensor, as the peer gets it
     old, new = Vocabulary.of(source), Vocabulary.of(target)
     focus = METHODS["focus"]
     took = []

@@ -38,11 +38,17 @@ def blocks(rows: int, size: int) -> Iterator[slice]:
 
 def take(matrix: Any, rows: Any) -> np.ndarray:
     """Rows of a numpy array or torch tensor as float32 (float64 stays)."""
-    if isinstance(rows, np.ndarray) and not rows.flags.writeable:
-        rows = rows.copy()  # torch warns of ids that cannot be written to
-    part = matrix[rows]
-    if not isinstance(part, np.ndarray):
-        part = part.detach().cpu()
+    if isinstance(matrix, np.ndarray):
+        part = matrix[rows]
+    else:
+        if isinstance(rows, np.ndarray) and rows.dtype == np.int64:
+            from torch import from_numpy
+
+            if not rows.flags.writeable:
+                rows = rows.copy()  # torch warns of ids that cannot be written to
+            part = matrix.detach().index_select(0, from_numpy(rows).to(matrix.device)).cpu()
+        else:
+            part = matrix[rows].detach().cpu()
         part = part.numpy() if str(part.dtype) in {"torch.float32", "torch.float64"} else part.float().numpy()
     return part if part.dtype == np.float64 else part.astype(np.float32, copy=False)
 
@@ -144,7 +150,16 @@ def product(weights: csr_matrix, matrix: Any, basis: np.ndarray) -> np.ndarray:
     split = int(np.searchsorted(columns, n_source))
     rows = take(matrix, columns[:split].astype(np.int64))
     rows = np.concatenate([rows, basis[columns[split:] - n_source].astype(rows.dtype)])
-    return csr_matrix((weights.data, index, weights.indptr), shape=(weights.shape[0], len(columns))) @ rows
+    if isinstance(matrix, np.ndarray) or rows.dtype != np.float32:
+        return csr_matrix((weights.data, index, weights.indptr), shape=(weights.shape[0], len(columns))) @ rows
+    # Whoever has a torch matrix has torch, whose sums are vectorised: half the time of scipy's.
+    from torch import from_numpy
+    from torch.nn.functional import embedding_bag
+
+    index, starts, data = (
+        from_numpy(part) for part in (index.astype(np.int32), weights.indptr[:-1].astype(np.int32), weights.data)
+    )
+    return embedding_bag(index, from_numpy(rows), starts, mode="sum", per_sample_weights=data).numpy()
 
 
 def moments(matrix: Any, rows: np.ndarray, ddof: int = 1) -> tuple[np.ndarray, np.ndarray]:
