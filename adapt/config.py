@@ -185,6 +185,12 @@ class RunConfig(Options):
     def _consistent(self) -> RunConfig:
         if not self.corpus.text:
             raise ValueError("corpus.text names no file")
+        other = [arm for arm in self.arms if arm in NEW_WORDS]
+        if self.pretrain.distil.weight and other:
+            raise ValueError(
+                "pretrain.distil needs the source's vocabulary: it compares predictions token by token; leave out of "
+                f"`arms`: {', '.join(other)}"
+            )
         return self
 
     def paths_from(self, base: Path) -> RunConfig:
