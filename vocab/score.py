@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 LOGITS = 1 << 24  # logits in memory at a time
+CONTEXT = 50  # characters on either side of a word where models are compared: enough to order them
 _MARKS = str.maketrans("", "", "\u2581\u200b")  # SentencePiece's word mark
 
 
@@ -123,9 +125,9 @@ def sample_lines(texts: Iterable[str], n: int, seed: int) -> list[str]:
 
 
 def side_by_side(
-    systems: Iterable[tuple[str, Any, Any]], lines: Sequence[str], words: Sequence[Word], *, context_tokens: int = 64
+    systems: Iterable[tuple[str, Any, Any]], lines: Sequence[str], words: Sequence[Word], *, context: int = CONTEXT
 ) -> dict[str, Any]:
-    """Score the same words under several models, the last of which the others are held against.
+    """Score the same words in the same text under several models, the last of which the others are held against.
 
     Words that any of the tokenizers cannot write, alters, or cuts into too many pieces are left out for all.
 
@@ -133,7 +135,8 @@ def side_by_side(
         systems: (name, model, tokenizer), one at a time, so that they need not all be in memory.
         lines: the text.
         words: the words, as `sample_words` gives them.
-        context_tokens: see `word_bits`.
+        context: characters that a word is seen with on either side, at most. Counted in tokens, a model with longer
+            ones would be shown more.
 
     Returns:
         `kind` (bits or pseudo-bits); `drawn`, `words` scored and share `excluded`; and `models`: by name the `value` in
@@ -143,8 +146,9 @@ def side_by_side(
     Raises:
         InputError: a model that cannot be scored, models of different kinds, or no word that all can write.
     """
-    found = {name: word_bits(model, tokenizer, lines, words, context_tokens=context_tokens)
-             for name, model, tokenizer in systems}  # fmt: skip
+    alone = [_alone(lines[word.line], number, word, context) for number, word in enumerate(words)]
+    lines, words = [line for line, _ in alone], [word for _, word in alone]
+    found = {name: word_bits(model, tokenizer, lines, words) for name, model, tokenizer in systems}
     kinds = sorted({score.kind for score in found.values()})
     if len(kinds) != 1:
         raise InputError("bits and pseudo-bits are never compared", found=" and ".join(kinds))
@@ -169,6 +173,16 @@ def side_by_side(
     }  # fmt: skip
 
 
+def _alone(line: str, number: int, word: Word, context: int) -> tuple[str, Word]:
+    """Cut a line to what stands within some characters of a word, in whole words, and say where the word is then."""
+    start, end = max(0, word.start - context), min(len(line), word.end + context)
+    while 0 < start < word.start and not line[start - 1].isspace():
+        start += 1
+    while word.end < end < len(line) and not line[end].isspace():
+        end -= 1
+    return line[start:end], Word(number, word.start - start, word.end - start, word.text)
+
+
 @dataclass(frozen=True)
 class _Place:
     """One word as the tokenizer sees it: its line's pieces, and which of them are the word."""
@@ -186,7 +200,7 @@ def word_bits(
     words: Sequence[Word],
     *,
     context_tokens: int = 128,
-    batch_tokens: int = 8192,
+    batch_tokens: int = 2048,
     progress: Progress | None = None,
 ) -> WordBits:
     """Score words under a language model.
@@ -327,13 +341,9 @@ def _groups(rows: Sequence[_Row], batch_tokens: int) -> Iterable[list[_Row]]:
 
 def _places(tokenizer: Any, lines: Sequence[str], words: Sequence[Word], room: int) -> list[_Place]:
     """Find each word's pieces by character offsets."""
-    from tokenizers import Tokenizer
-
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.no_truncation()
-    backend.no_padding()
+    view = Vocabulary.of(tokenizer)
     wanted = sorted({word.line for word in words})
-    encoded = dict(zip(wanted, backend.encode_batch([lines[i] for i in wanted], add_special_tokens=False), strict=True))
+    encoded = dict(zip(wanted, view.encodings([lines[i] for i in wanted]), strict=True))
     unknown = tokenizer.unk_token_id
     places = []
     for word in words:
@@ -355,7 +365,7 @@ def _places(tokenizer: Any, lines: Sequence[str], words: Sequence[Word], room: i
         elif unknown is not None and unknown in ids[first:last]:
             status = "unk"
         else:
-            status = "altered" if over or alters(backend, word.text) else "ok"
+            status = "altered" if over or alters(view.backend, word.text) else "ok"
         places.append(_Place(ids, first, last, status))
     return places
 

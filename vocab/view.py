@@ -220,6 +220,11 @@ class Vocabulary:
         batch = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.array(encoding.ids, dtype=np.int32) for encoding in batch]
 
+    def encodings(self, texts: Sequence[str]) -> list[Any]:
+        """Encode texts as `encode` does; what `tokenizers` gives for each, with offsets into the text."""
+        self.backend = _unbounded(self.backend)
+        return list(self.backend.encode_batch(list(texts), add_special_tokens=False))
+
     def pieces_of(self, text: str, word_start: bool) -> list[int]:
         """Say how this tokenizer cuts a surface, at the start of a word or inside one.
 

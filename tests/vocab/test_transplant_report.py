@@ -119,6 +119,60 @@ def test_scores_before_training_are_those_of_the_models(graft, tiny_source):
     assert "Before any training" in graft.markdown and "copy + random" in graft.html
 
 
+def naive_bits(model, tokenizer, text, word):
+    """Bits of one word the long way: each piece by itself, the whole model, nothing shared and nothing batched."""
+    left, right = [], []
+    for side, others in ((left, text[: word.start].split()[::-1]), (right, text[word.end :].split())):
+        for other in others:
+            if len(" ".join([*side, other])) + 1 > 50:
+                break
+            side.append(other)
+    first = " ".join([*left[::-1], ""]).lstrip()
+    cut = " ".join([first + word.text, *right])
+    encoding = tokenizer(cut, return_offsets_mapping=True, add_special_tokens=False)
+    ends = [t if t is not None else other for t, other in ((tokenizer.cls_token_id, tokenizer.bos_token_id),
+                                                           (tokenizer.sep_token_id, tokenizer.eos_token_id))]  # fmt: skip
+    begin, end = max(len(first) - 1, 0), len(first) + len(word.text)  # with the space before it
+    inside = [k for k, (a, b) in enumerate(encoding["offset_mapping"]) if max(a, begin) < min(b, end)]
+    total = 0.0
+    for k in inside:
+        pieces = list(encoding["input_ids"])
+        pieces[k : inside[-1] + 1] = [tokenizer.mask_token_id] * (inside[-1] + 1 - k)
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([[ends[0], *pieces, ends[1]]])).logits[0, k + 1]
+        total -= float(torch.log_softmax(logits, -1)[encoding["input_ids"][k]]) / math.log(2)
+    return total
+
+
+def test_scores_side_by_side_are_those_of_each_word_alone(graft, tiny_source, tmp_path):
+    text = " ".join(LINES[:5] + LINES[1:4])
+    words = sample_words([text], 25, 0)
+    systems = [("source", load_model(tiny_source), load_tokenizer(tiny_source)),
+               ("graft", load_model(graft.save(tmp_path)), TARGET)]  # fmt: skip
+    found = side_by_side(systems, [text], words)
+    assert found["excluded"] == 0
+    for name, model, tokenizer in systems:
+        by_hand = sum(naive_bits(model, tokenizer, text, word) for word in words) / sum(len(w.text) for w in words)
+        assert found["models"][name]["value"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_rows_are_swapped_over_one_body(graft, tiny_source):
+    from vocab.transplant.apply import with_rows
+    from vocab.view import Vocabulary
+
+    model = load_model(tiny_source)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    made = with_rows(model, graft.mixture, Vocabulary.of(load_tokenizer(tiny_source)), Vocabulary.of(TARGET))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert model.config.vocab_size != made.config.vocab_size == len(TARGET)
+    shared = {name for name, tensor in made.named_parameters() if tensor is dict(model.named_parameters())[name]}
+    assert {name for name, _ in made.named_parameters()} - shared == {
+        "bert.embeddings.word_embeddings.weight", "cls.predictions.bias",
+    }  # fmt: skip
+    for name, tensor in graft.model.state_dict().items():
+        assert torch.equal(tensor, made.state_dict()[name])
+
+
 def test_scores_are_left_out_and_never_made_up(tiny_source, tiny_base):
     assert "before_training" not in vocab.transplant(tiny_source, TARGET, texts=LINES, score=False).report
     assert "before_training" not in vocab.transplant(tiny_source, TARGET).report

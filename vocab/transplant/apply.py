@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,6 +138,21 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
             config.tokenizer_class = None  # it names the old tokenizer's class; the new one comes with its own
     _check(model, old, mixture)
     return notes
+
+
+def with_rows(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> PreTrainedModel:
+    """Return the model with the new vocabulary, over the same body: tensors that stay as they are are not copied.
+
+    Args:
+        model: the source model, which stays as it is.
+        mixture: how new rows are made.
+        source: the old vocabulary.
+        target: the new one.
+    """
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    made = copy.deepcopy(model, shared)
+    put_on(made, mixture, source, target)
+    return made
 
 
 def swap(model: PreTrainedModel, old: torch.Tensor, new: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vocab.mixture import Mixture
     from vocab.transplant.setting import Setting
 
-WORDS = 120
+WORDS = 100
 FLOOR = "copy + random"
 
 
@@ -84,10 +84,9 @@ def score_rows(
 
 
 def _systems(setting: Setting, rows: Mapping[str, Mixture]) -> Iterator[tuple[str, Any, Any]]:
-    from vocab.transplant.apply import put_on
+    from vocab.transplant.apply import with_rows
 
-    yield "source", setting.carrier.fresh(), setting.old_tokenizer
+    model = setting.carrier.fresh()
+    yield "source", model, setting.old_tokenizer
     for name, mixture in rows.items():
-        model = setting.carrier.fresh()
-        put_on(model, mixture, setting.old, setting.new)
-        yield name, model, setting.tokenizer
+        yield name, with_rows(model, mixture, setting.old, setting.new), setting.tokenizer
