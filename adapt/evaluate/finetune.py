@@ -191,7 +191,7 @@ def _states(
     """Last-layer states of first pieces (or mean-pooled texts), and which (item, word) each belongs to."""
     import torch
 
-    from adapt.pretrain.step import autocast
+    from adapt.pretrain.device import autocast
 
     room = features.room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
     plan = [w for w in features.windows(cuts, room) if w.end > w.start]

@@ -71,7 +71,7 @@ def run(job: Job) -> None:
     if not has_head(model):
         write_seed(folder, {**base, "main": None, "unit": None, "n_test": 0, "note": NO_HEAD})
         return
-    from adapt.pretrain.step import autocast
+    from adapt.pretrain.device import autocast
     from adapt.tuning.adapters import load_tuned
     from vocab.score import bits_per_character, sample_words, word_bits
     from vocab.tokenizer.load import load_tokenizer

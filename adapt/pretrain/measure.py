@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapt.pretrain.data import Symbols, tokenise
+from adapt.pretrain.distributed import World, by_all
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.step import set_up, stream_of, train_step
 from vocab.tokenizer.load import load_tokenizer
@@ -20,6 +21,7 @@ WARM_STEPS = 2  # steps that are not counted
 COUNTED_WINDOWS = 8  # windows of text that are packed to see how full blocks get
 
 
+@by_all
 def measure(
     model_dir: Path,
     tokenizer_dir: Path,
@@ -44,19 +46,20 @@ def measure(
 
     Returns:
         seconds_per_step (median), seconds (all of it), tokens_per_step, characters_per_step, tokens_per_second,
-        peak_rss_bytes (of this process so far), checkpoint_bytes (one), parameters, trained_parameters, precision,
-        threads.
+        peak_rss_bytes (of all processes that train, so far), checkpoint_bytes (one), parameters, trained_parameters,
+        precision, threads (of each process), processes, device.
     """
     import tempfile
 
     import torch
 
     began = time.monotonic()
-    tokenizer = load_tokenizer(tokenizer_dir)
+    tokenizer, world = load_tokenizer(tokenizer_dir), World.here()
     with tempfile.TemporaryDirectory() as temporary:
         rows = max(1, options.batch_tokens // options.sequence_length)
         lines = min(50_000, max(1000, rows * (WARM_STEPS + steps) * 8))
-        tokens = tokenise(text, tokenizer, folder or Path(temporary), max_lines=lines)
+        with world.leader_first():
+            tokens = tokenise(text, tokenizer, folder or Path(temporary), max_lines=lines)
         setup = set_up(model_dir, tokenizer_dir, tokens, tokenizer, options, WARM_STEPS + steps, seed)
         if setup.tuning.at_step:
             setup.tuning.at_step(setup.model, setup.tuning_options, 1.0)
@@ -77,12 +80,14 @@ def measure(
         "tokens_per_step": count,
         "characters_per_step": count * per_token,
         "tokens_per_second": count / seconds,
-        "peak_rss_bytes": peak_memory(),
+        "peak_rss_bytes": round(world.totals([peak_memory()])[0]),
         "checkpoint_bytes": 12 * trained,
         "parameters": sum(p.numel() for p in setup.model.parameters()),
         "trained_parameters": trained,
         "precision": "bf16" if setup.bf16 else "fp32",
         "threads": torch.get_num_threads(),
+        "processes": world.size,
+        "device": str(setup.device),
     }
 
 

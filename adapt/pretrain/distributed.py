@@ -1,0 +1,398 @@
+"""Several processes that train one model: they cut each step's rows between them and add up their gradients.
+
+Every process draws the same step (text, order and masks depend on seed and step alone), computes the nats of its rows
+over the predicted tokens of the *whole* step, and the gradients are summed. So loss and gradient are those of one
+process up to rounding, however unequal the predicted tokens are; dropout alone differs (it is seeded by process).
+Summing flat gradients after the last micro-batch, where DDP sums while the backward pass runs, costs some overlap; in
+return the decoder may run apart from the body, and there is no mean to undo.
+
+A function under `by_all` is carried out by `pretrain.processes` processes: started here, or those that `torchrun`
+started (`torchrun --nproc-per-node 2 -m adapt.cli run RUN.yaml pretrain.processes=2`), where all but the first wait in
+`follow` for what the first is about to do. Rank 0 alone writes.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from adapt.pretrain import device
+from lexigraft import InputError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+BUCKET = 1 << 22  # elements that are summed at once; larger tensors are summed where they lie
+PATIENCE = timedelta(days=7)  # who dies is seen at once by the process that started all; a long wait is no fault
+LEAVE = 0.5  # seconds that processes have to say why they end, once one has ended
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train one model together.
+
+    Attributes:
+        rank: this process's place among them, from 0; 0 leads: it alone writes.
+        size: how many there are.
+        local_rank: its place among those on this machine.
+        local_size: how many are on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @classmethod
+    def here(cls) -> World:
+        """Return the world this process has joined; one process where it has joined none."""
+        import torch.distributed as dist
+
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        rank, size = dist.get_rank(), dist.get_world_size()
+        return cls(
+            rank, size, *(int(os.environ.get(k, v)) for k, v in (("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", size)))
+        )
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes."""
+        return self.rank == 0
+
+    def share(self, rows: int) -> tuple[int, int]:
+        """First and last + 1 of the rows that this process computes."""
+        return rows * self.rank // self.size, rows * (self.rank + 1) // self.size
+
+    def totals(self, numbers: list[float]) -> list[float]:
+        """Sum numbers over the processes (in float64)."""
+        if self.size == 1:
+            return numbers
+        import torch
+
+        summed = torch.tensor(numbers, dtype=torch.float64)
+        torch.distributed.all_reduce(summed)
+        return summed.tolist()
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.totals([0.0])
+
+    @contextmanager
+    def leader_first(self) -> Iterator[None]:
+        """Have rank 0 do a block before the others, who then find its files."""
+        if not self.leads:
+            self.wait()
+        yield
+        if self.leads:
+            self.wait()
+
+    def add_gradients(self, parameters: list[Any]) -> None:
+        """Sum gradients over the processes, in place.
+
+        A parameter that has a gradient in no process keeps none (an optimiser leaves it alone); one that has it in some
+        counts as zero in the others.
+        """
+        if self.size == 1:
+            return
+        import torch
+
+        has = self.totals([float(p.grad is not None) for p in parameters])
+        bucket: list[torch.Tensor] = []
+        for parameter, count in zip(parameters, has, strict=True):
+            if not count:
+                continue
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            if parameter.numel() > BUCKET:
+                torch.distributed.all_reduce(parameter.grad)
+                continue
+            bucket.append(parameter.grad)
+            if sum(t.numel() for t in bucket) > BUCKET:
+                bucket = _sum_together(bucket)
+        _sum_together(bucket)
+
+    def same(self, tensors: list[Any]) -> None:
+        """Give every process rank 0's values."""
+        if self.size > 1:
+            import torch
+
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor.data, 0)
+
+
+def _sum_together(bucket: list[Any]) -> list[Any]:
+    """Sum tensors as one message; return an empty bucket."""
+    import torch
+
+    if bucket:
+        flat = torch.cat([t.reshape(-1) for t in bucket])
+        torch.distributed.all_reduce(flat)
+        for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+    return []
+
+
+def by_all(function: Function) -> Function:
+    """Have a function carried out by all `options.processes` processes; what it returns is rank 0's.
+
+    The function has a parameter `options` (a `Pretrain`) and may have `progress`, which rank 0's calls reach; all other
+    arguments and the result go through JSON. Threads are shared out: each process gets its part of the caller's.
+
+    Raises:
+        InputError: of any process; or as many processes as were asked for were not got, or one ended without a word.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        import torch
+
+        bound = signature.bind(*args, **kwargs)
+        asked, started = bound.arguments["options"].processes, int(os.environ.get("WORLD_SIZE", 1))
+        if "WORLD_SIZE" in os.environ and asked != started:
+            raise InputError("another number of processes was started than is asked for", found=f"WORLD_SIZE={started}",
+                             expected=f"pretrain.processes={started}, or {asked} processes")  # fmt: skip
+        if asked == 1:
+            return function(*args, **kwargs)
+        progress = bound.arguments.pop("progress", None)
+        job = {
+            "function": f"{function.__module__}:{function.__qualname__}",
+            "arguments": _packed(function, bound.arguments),
+            "processes": asked,
+            "threads": max(1, torch.get_num_threads() // asked),
+            "device": device.wanted(),
+        }
+        if "WORLD_SIZE" not in os.environ:
+            return _launch(job, progress)
+        torch.distributed.broadcast_object_list([json.dumps(job)], 0)
+        return _carry_out(job, progress)
+
+    return call  # type: ignore[return-value]
+
+
+def _packed(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    kinds = get_type_hints(function)
+    return {name: TypeAdapter(kinds[name]).dump_python(value, mode="json") for name, value in arguments.items()}
+
+
+def _carry_out(job: dict[str, Any], progress: Any = None) -> Any:
+    """Do one process's part of a job; the process has joined its world."""
+    import torch
+    from pydantic import TypeAdapter
+
+    module, _, name = job["function"].partition(":")
+    function = getattr(importlib.import_module(module), name).__wrapped__
+    kinds = get_type_hints(function)
+    arguments = {key: TypeAdapter(kinds[key]).validate_python(value) for key, value in job["arguments"].items()}
+    if "progress" in inspect.signature(function).parameters:
+        arguments["progress"] = progress
+    got = World.here().size
+    if got != job["processes"]:
+        raise InputError("another number of processes takes part than was asked for", found=got,
+                         expected=job["processes"])  # fmt: skip
+    threads, wanted = torch.get_num_threads(), device.wanted()
+    torch.set_num_threads(job["threads"])
+    device.want(job["device"])
+    try:
+        return function(**arguments)
+    finally:
+        torch.set_num_threads(threads)
+        device.want(wanted)
+
+
+def join(store: Any = None) -> None:
+    """Join the world that `RANK` and `WORLD_SIZE` speak of: sums of processor tensors by gloo, of GPU's by NCCL."""
+    import torch
+    import torch.distributed as dist
+
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", rank)) % torch.cuda.device_count())
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+
+
+@contextmanager
+def leading() -> Iterator[bool]:
+    """Make a command the first of those that `torchrun` started, or, in the others, follow it.
+
+    Yields:
+        True where the command is to be run: outside `torchrun` and in its rank 0. Else the leader has ended by then.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "RANK" not in os.environ:
+        yield True
+        return
+    import torch.distributed as dist
+
+    join()
+    try:
+        if dist.get_rank():
+            _follow()
+            yield False
+        else:
+            yield True
+            dist.broadcast_object_list([None], 0)
+    finally:
+        dist.destroy_process_group()
+
+
+def _follow() -> None:
+    """Take part in every job of rank 0, until it has no more."""
+    import torch.distributed as dist
+
+    while True:
+        told: list[Any] = [None]
+        dist.broadcast_object_list(told, 0)
+        if told[0] is None:
+            return
+        _carry_out(json.loads(told[0]))
+
+
+def _launch(job: dict[str, Any], progress: Any) -> Any:
+    """Start the processes of a job on this machine, pass on what rank 0 tells, and end all when one ends badly."""
+    lines: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+    workers, readers = [], []
+    with tempfile.TemporaryDirectory(prefix="lexigraft-") as name:
+        folder = Path(name)
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        try:
+            for rank in range(job["processes"]):
+                workers.append(_start(folder, rank, job["processes"]))
+                readers.append(threading.Thread(target=_read, args=(rank, workers[rank], lines), daemon=True))
+                readers[rank].start()
+            codes, said = _watch(workers, readers, lines, progress)
+            if any(codes):
+                raise _failure(codes, said, folder)
+            return said[0]["result"]
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait()
+                with suppress(OSError):
+                    worker.stdin.close()
+            for reader in readers:
+                reader.join()
+
+
+def _start(folder: Path, rank: int, size: int) -> subprocess.Popen[str]:
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
+    environment = {**os.environ, **{key: str(value) for key, value in places.items()}}
+    loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
+    if loopback:  # all are on this machine: whatever the host's name resolves to, and closed to others
+        environment["GLOO_SOCKET_IFNAME"] = loopback
+    with (folder / f"errors-{rank}.txt").open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "adapt.pretrain.distributed", str(folder)],
+            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
+        )  # fmt: skip
+
+
+def _read(rank: int, worker: Any, lines: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
+    with worker.stdout:
+        for line in worker.stdout:
+            lines.put((rank, json.loads(line)))
+
+
+def _watch(
+    workers: list[Any], readers: list[Any], lines: queue.Queue[tuple[int, dict[str, Any]]], progress: Any
+) -> tuple[list[int | None], dict[int, dict[str, Any]]]:
+    """Wait until all have ended, or one badly, and return exit codes (None: still there) and what each said last.
+
+    The others fail for want of the one that ended: they have a moment to say so, then it is seen who was first.
+    """
+    said: dict[int, dict[str, Any]] = {}
+    deadline: float | None = None
+    while True:
+        codes = [worker.poll() for worker in workers]
+        ended = None not in codes and not any(reader.is_alive() for reader in readers)
+        if any(codes):
+            deadline = deadline or time.monotonic() + LEAVE
+        try:
+            rank, line = lines.get(timeout=0.1)
+        except queue.Empty:
+            if ended or (deadline and time.monotonic() > deadline):
+                return codes, said
+            continue
+        if "progress" not in line:
+            said[rank] = line
+        elif progress is not None:
+            progress(*line["progress"])
+
+
+def _failure(codes: list[int | None], said: dict[int, dict[str, Any]], folder: Path) -> Exception:
+    """Make the error of processes that failed: bad input before a death by signal before what followed from it."""
+    refused = [line["refused"] for line in said.values() if "refused" in line]
+    if refused:
+        return InputError(refused[0])
+    rank = min((r for r, code in enumerate(codes) if code), key=lambda r: (r in said, r))
+    if "crashed" in said.get(rank, {}):
+        return RuntimeError(f"process {rank} of {len(codes)}: {said[rank]['crashed']}\n{said[rank]['trace']}")
+    code = codes[rank] or 0
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
+    last = (folder / f"errors-{rank}.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    return InputError(f"process {rank} of {len(codes)} {how}; the others were ended; what was saved before is untouched",
+                      found=last[0] if last else None, expected="enough memory; the same command goes on from here")  # fmt: skip
+
+
+def work(folder: Path) -> None:
+    """Be one of the processes that `_launch` started: do the job, tell of it on standard output.
+
+    It ends when the process that started it does, whose end of the standard input is then closed.
+    """
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; who started us decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no message of ours
+
+    def tell(**line: Any) -> None:
+        channel.write(json.dumps(line, default=str) + "\n")
+        channel.flush()
+
+    import torch.distributed as dist
+
+    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    try:
+        join(dist.FileStore(str(folder / "store"), job["processes"]))
+        result = _carry_out(job, (lambda *facts: tell(progress=facts)) if os.environ["RANK"] == "0" else None)
+        World.here().wait()
+        tell(result=result)
+    except InputError as error:
+        tell(refused=str(error))
+        raise SystemExit(2) from None
+    except Exception as error:
+        tell(crashed=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        raise
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    from adapt.pretrain import distributed  # the module that others import, not this copy of it
+
+    distributed.work(Path(sys.argv[1]))
