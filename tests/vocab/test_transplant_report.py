@@ -130,8 +130,8 @@ def naive_bits(model, tokenizer, text, word):
     first = " ".join([*left[::-1], ""]).lstrip()
     cut = " ".join([first + word.text, *right])
     encoding = tokenizer(cut, return_offsets_mapping=True, add_special_tokens=False)
-    ends = [t if t is not None else other for t, other in ((tokenizer.cls_token_id, tokenizer.bos_token_id),
-                                                           (tokenizer.sep_token_id, tokenizer.eos_token_id))]  # fmt: skip
+    roles = [(tokenizer.cls_token_id, tokenizer.bos_token_id), (tokenizer.sep_token_id, tokenizer.eos_token_id)]
+    ends = [one if one is not None else other for one, other in roles]
     begin, end = max(len(first) - 1, 0), len(first) + len(word.text)  # with the space before it
     inside = [k for k, (a, b) in enumerate(encoding["offset_mapping"]) if max(a, begin) < min(b, end)]
     total = 0.0
