@@ -6,9 +6,9 @@ process up to rounding, however unequal the predicted tokens are; dropout alone 
 Summing flat gradients after the last micro-batch, where DDP sums while the backward pass runs, costs some overlap; in
 return the decoder may run apart from the body, and there is no mean to undo.
 
-A function under `by_all` is carried out by `pretrain.processes` processes: started here, or those that `torchrun`
-started (`torchrun --nproc-per-node 2 -m adapt.cli run RUN.yaml pretrain.processes=2`), where all but the first wait in
-`follow` for what the first is about to do. Rank 0 alone writes.
+A function under `by_all` is carried out by `pretrain.processes` processes: started by adapt/pretrain/workers.py, or
+those that `torchrun` started (`torchrun --nproc-per-node 2 -m adapt.cli run RUN.yaml pretrain.processes=2`), where all
+but the first wait in `leading` for what the first is about to do. Rank 0 alone writes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,10 @@ import importlib
 import inspect
 import json
 import os
-import queue
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from adapt.pretrain import device
@@ -39,7 +31,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 BUCKET = 1 << 22  # elements that are summed at once; larger tensors are summed where they lie
 PATIENCE = timedelta(days=7)  # who dies is seen at once by the process that started all; a long wait is no fault
-LEAVE = 0.5  # seconds that processes have to say why they end, once one has ended
 
 
 @dataclass(frozen=True)
@@ -66,9 +57,8 @@ class World:
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
         rank, size = dist.get_rank(), dist.get_world_size()
-        return cls(
-            rank, size, *(int(os.environ.get(k, v)) for k, v in (("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", size)))
-        )
+        local = [int(os.environ.get(key, other)) for key, other in (("LOCAL_RANK", rank), ("LOCAL_WORLD_SIZE", size))]
+        return cls(rank, size, *local)
 
     @property
     def leads(self) -> bool:
@@ -179,9 +169,11 @@ def by_all(function: Function) -> Function:
             "device": device.wanted(),
         }
         if "WORLD_SIZE" not in os.environ:
-            return _launch(job, progress)
+            from adapt.pretrain.workers import launch
+
+            return launch(job, progress)
         torch.distributed.broadcast_object_list([json.dumps(job)], 0)
-        return _carry_out(job, progress)
+        return carry_out(job, progress)
 
     return call  # type: ignore[return-value]
 
@@ -193,7 +185,7 @@ def _packed(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str
     return {name: TypeAdapter(kinds[name]).dump_python(value, mode="json") for name, value in arguments.items()}
 
 
-def _carry_out(job: dict[str, Any], progress: Any = None) -> Any:
+def carry_out(job: dict[str, Any], progress: Any = None) -> Any:
     """Do one process's part of a job; the process has joined its world."""
     import torch
     from pydantic import TypeAdapter
@@ -263,136 +255,4 @@ def _follow() -> None:
         dist.broadcast_object_list(told, 0)
         if told[0] is None:
             return
-        _carry_out(json.loads(told[0]))
-
-
-def _launch(job: dict[str, Any], progress: Any) -> Any:
-    """Start the processes of a job on this machine, pass on what rank 0 tells, and end all when one ends badly."""
-    lines: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
-    workers, readers = [], []
-    with tempfile.TemporaryDirectory(prefix="lexigraft-") as name:
-        folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        try:
-            for rank in range(job["processes"]):
-                workers.append(_start(folder, rank, job["processes"]))
-                readers.append(threading.Thread(target=_read, args=(rank, workers[rank], lines), daemon=True))
-                readers[rank].start()
-            codes, said = _watch(workers, readers, lines, progress)
-            if any(codes):
-                raise _failure(codes, said, folder)
-            return said[0]["result"]
-        finally:
-            for worker in workers:
-                worker.kill()
-                worker.wait()
-                with suppress(OSError):
-                    worker.stdin.close()
-            for reader in readers:
-                reader.join()
-
-
-def _start(folder: Path, rank: int, size: int) -> subprocess.Popen[str]:
-    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
-    environment = {**os.environ, **{key: str(value) for key, value in places.items()}}
-    loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform)
-    if loopback:  # all are on this machine: whatever the host's name resolves to, and closed to others
-        environment["GLOO_SOCKET_IFNAME"] = loopback
-    with (folder / f"errors-{rank}.txt").open("w") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-m", "adapt.pretrain.distributed", str(folder)],
-            env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
-        )  # fmt: skip
-
-
-def _read(rank: int, worker: Any, lines: queue.Queue[tuple[int, dict[str, Any]]]) -> None:
-    with worker.stdout:
-        for line in worker.stdout:
-            lines.put((rank, json.loads(line)))
-
-
-def _watch(
-    workers: list[Any], readers: list[Any], lines: queue.Queue[tuple[int, dict[str, Any]]], progress: Any
-) -> tuple[list[int | None], dict[int, dict[str, Any]]]:
-    """Wait until all have ended, or one badly, and return exit codes (None: still there) and what each said last.
-
-    The others fail for want of the one that ended: they have a moment to say so, then it is seen who was first.
-    """
-    said: dict[int, dict[str, Any]] = {}
-    deadline: float | None = None
-    while True:
-        codes = [worker.poll() for worker in workers]
-        ended = None not in codes and not any(reader.is_alive() for reader in readers)
-        if any(codes):
-            deadline = deadline or time.monotonic() + LEAVE
-        try:
-            rank, line = lines.get(timeout=0.1)
-        except queue.Empty:
-            if ended or (deadline and time.monotonic() > deadline):
-                return codes, said
-            continue
-        if "progress" not in line:
-            said[rank] = line
-        elif progress is not None:
-            progress(*line["progress"])
-
-
-def _failure(codes: list[int | None], said: dict[int, dict[str, Any]], folder: Path) -> Exception:
-    """Make the error of processes that failed: bad input before a death by signal before what followed from it."""
-    refused = [line["refused"] for line in said.values() if "refused" in line]
-    if refused:
-        return InputError(refused[0])
-    rank = min((r for r, code in enumerate(codes) if code), key=lambda r: (r in said, r))
-    if "crashed" in said.get(rank, {}):
-        return RuntimeError(f"process {rank} of {len(codes)}: {said[rank]['crashed']}\n{said[rank]['trace']}")
-    code = codes[rank] or 0
-    how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-    last = (folder / f"errors-{rank}.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    return InputError(f"process {rank} of {len(codes)} {how}; the others were ended; what was saved before is untouched",
-                      found=last[0] if last else None, expected="enough memory; the same command goes on from here")  # fmt: skip
-
-
-def work(folder: Path) -> None:
-    """Be one of the processes that `_launch` started: do the job, tell of it on standard output.
-
-    It ends when the process that started it does, whose end of the standard input is then closed.
-    """
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; who started us decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no message of ours
-
-    def tell(**line: Any) -> None:
-        channel.write(json.dumps(line, default=str) + "\n")
-        channel.flush()
-
-    import torch.distributed as dist
-
-    job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    try:
-        join(dist.FileStore(str(folder / "store"), job["processes"]))
-        result = _carry_out(job, (lambda *facts: tell(progress=facts)) if os.environ["RANK"] == "0" else None)
-        World.here().wait()
-        tell(result=result)
-    except InputError as error:
-        tell(refused=str(error))
-        raise SystemExit(2) from None
-    except Exception as error:
-        tell(crashed=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
-        raise
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    from adapt.pretrain import distributed  # the module that others import, not this copy of it
-
-    distributed.work(Path(sys.argv[1]))
+        carry_out(json.loads(told[0]))
