@@ -171,7 +171,7 @@ def same_vectors(source: Path, target: Path, peer: Path, clock: Callable[[], flo
         mixture.apply(matrix, only=np.flatnonzero(mixture.filled & ~mixture.copied))
         took.append(clock() - start)
     seconds = statistics.median(took[1:])
-    mixed = mixture.apply(matrix)
+    mixed = mixture.apply(matrix).numpy()
     known = theirs["vectors"].any(axis=1)
     both = mixture.filled & (known | mixture.copied)
     dot = np.sum(mixed * theirs["rows"], axis=1)
