@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from adapt.evaluate.task import TASKS
+from adapt.pretrain.device import DeviceName
 from adapt.pretrain.options import BUDGETS, Pretrain
 from adapt.pretrain.presets.preset import PRESETS, PresetOptions
 from lexigraft import InputError
@@ -57,7 +58,12 @@ class Corpus(Options):
     heldout_share: float = Field(0.05, gt=0, lt=0.5)
     """Share of the lines set aside, in blocks of 50 neighbours, when no held-out file is given."""
     max_characters: int | None = Field(None, gt=0)
-    """Use at most this many characters of text (whole lines, from the start)."""
+    """Train on at most this many characters of text (whole lines, from the start); what is held out stays the same."""
+
+    @field_validator("max_characters", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        return float(value) if isinstance(value, str) else value  # YAML reads 1e6 as text
 
 
 class Tokenizer(BuildOptions):
@@ -178,6 +184,8 @@ class RunConfig(Options):
     """Seed of everything that draws."""
     threads: int | None = Field(None, gt=0)
     """Threads of the matrix products; nothing means one a core. Part of what makes two runs equal to the byte."""
+    device: DeviceName = "auto"
+    """What is computed on; auto: CUDA where it is, else Metal (mps), else the processor."""
     out: Path = Path("runs")
     """Folder that run folders are made in."""
 

@@ -14,6 +14,7 @@ from adapt.evaluate.task import TASKS, TaskFiles
 from adapt.events import clock
 from adapt.files import digest_of, read_json, write_json
 from adapt.graph import Context
+from adapt.pretrain.options import BUDGETS
 from adapt.stages.source import tokenizer_folder
 from lexigraft import InputError
 
@@ -52,14 +53,16 @@ class Estimate:
 def estimate(context: Context) -> Estimate:
     """Measure a few training steps of the source model on the given text and add up the rest.
 
-    The measurement is kept in the run folder, so that a resumed run does not repeat it.
+    The measurement is kept in the run folder, so that neither a resumed run nor one beside it that trains alike repeats
+    it.
     """
     from adapt.pretrain.measure import estimated_steps, measure
 
     config, path = context.config, context.folder / "preflight.json"
-    key = digest_of(config.model_dump(mode="json"))
-    before = read_json(path) or {}
-    if before.get("settings") != key:
+    key = _measured_by(context)
+    known = (read_json(file) or {} for file in (path, *sorted(context.folder.parent.glob("*/preflight.json"))))
+    before = next((found for found in known if found.get("settings") == key), None)
+    if before is None:
         words = tokenizer_folder(config.source, context.source)
         with context.events.progress("preflight") as report:
             measured = measure(
@@ -71,7 +74,8 @@ def estimate(context: Context) -> Estimate:
     a_step = float(measured["seconds_per_step"])
     times, extra = _scratch(context, measured) if "scratch" in trained else (1.0, 0.0)
     a_token = a_step / config.pretrain.batch_tokens * _FORWARD_SHARE
-    steps = estimated_steps(config.pretrain, measured, sum(p.stat().st_size for p in config.corpus.text))
+    size = sum(p.stat().st_size for p in config.corpus.text)
+    steps = estimated_steps(config.pretrain, measured, min(size, config.corpus.max_characters or size))
     weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
     sizes = [_characters(files, config.evaluate.max_train, config.evaluate.max_test) for files in _task_files(context)]
     train, rest = (sum(part) / _CHARACTERS_A_TOKEN for part in zip(*sizes, strict=True)) if sizes else (0.0, 0.0)
@@ -86,7 +90,7 @@ def estimate(context: Context) -> Estimate:
     found = Estimate(
         pretrain_seconds=steps * a_step * cost,
         evaluate_seconds=tasks * len(config.arms) + scored * len(trained) + 30.0,
-        other_seconds=20.0 + sum(p.stat().st_size for p in config.corpus.text) / 2**20 * 8.0,
+        other_seconds=20.0 + size / 2**20 * 8.0,
         memory_bytes=float(measured["peak_rss_bytes"]) + extra,
         # weights of each trained arm, two checkpoints with two optimiser moments while training, the transplanted model
         disk_bytes=weights * (len(trained) + 1 + 2 * 3) + 50 * 2**20,
@@ -94,6 +98,14 @@ def estimate(context: Context) -> Estimate:
     )
     write_json(path, {**before, "estimate": asdict(found)})
     return found
+
+
+def _measured_by(context: Context) -> str:
+    """Digest of all that the measured steps depend on."""
+    config = context.config
+    pretrain = config.pretrain.model_dump(mode="json", exclude={*BUDGETS})
+    source = [str(context.source), str(tokenizer_folder(config.source, context.source))]
+    return digest_of([source, str(config.corpus.text[0]), pretrain, config.seed, config.threads, config.device])
 
 
 def _scratch(context: Context, measured: dict[str, Any]) -> tuple[float, float]:

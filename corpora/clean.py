@@ -89,7 +89,8 @@ def prepare(
         heldout: file of held-out text; without it, blocks of 50 neighbouring lines, chosen by hash, are set aside.
         share: share of the lines set aside when `heldout` is not given.
         protect: sentences that must not be trained on, by name (`"pos test"`: sentences); overlap is counted by name.
-        max_characters: stop after this many characters (whole lines).
+        max_characters: stop after this many characters of training text (whole lines, from the start). Held-out lines
+            that are set aside come from the whole text: the same for every size, and less text is the start of more.
         seed: another seed sets other blocks aside.
         progress: called as (bytes read, bytes in all, facts).
 
@@ -113,10 +114,10 @@ def prepare(
         if not held["lines"]:
             raise InputError("no text in it", file=heldout, expected="held-out text, one sentence or paragraph a line")
         shields = {"heldout": _shield(_lines(folder / ".heldout.txt")), **shields}
-    lines = _clean(files, shields=shields, removed=removed, mended=mended, limit=max_characters, progress=progress)
+    lines = (line for line, _ in _clean(files, shields=shields, removed=removed, mended=mended, progress=progress))
     staged = folder / ".staged.txt"  # what was in the folder stays until the new text is known to be good
     try:
-        count = _write(staged, (line for line, _ in lines))["lines"]
+        count = _write(staged, _start(lines, max_characters) if heldout is not None else lines)["lines"]
         _refuse_little(count, files)
         if heldout is not None:
             os.replace(folder / ".heldout.txt", folder / "heldout.txt")
@@ -128,7 +129,8 @@ def prepare(
                 folder / "heldout.txt", (line for n, line in enumerate(_lines(staged)) if n // block in chosen)
             )
             shield = _shield(_lines(folder / "heldout.txt"))
-            train = _write(folder / "train.txt", _training_lines(staged, block, chosen, shield, removed))
+            rest = _training_lines(staged, block, chosen, shield, removed)
+            train = _write(folder / "train.txt", _start(rest, max_characters))
     finally:
         for left in (staged, folder / ".heldout.txt"):
             left.unlink(missing_ok=True)
@@ -170,7 +172,6 @@ def _clean(
     shields: dict[str, Overlap],
     removed: Counter[str],
     mended: Counter[str],
-    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield (line, words) of what may be trained on; counts the rest."""
@@ -178,7 +179,7 @@ def _clean(
     for shield in shields.values():
         everything.update(shield)
     seen: set[int] = set()
-    characters, done, total = 0, 0, sum(file.stat().st_size for file in files if file.is_file())
+    done, total = 0, sum(file.stat().st_size for file in files if file.is_file())
     for file in files:
         empty = True
         for number, raw in number_lines(file):
@@ -202,12 +203,19 @@ def _clean(
             if everything.why(parts):  # one look-up for nearly all lines; which set it was is asked of the few
                 removed[next(f"{how} {name}" for name, shield in shields.items() if (how := shield.why(parts)))] += 1
                 continue
-            characters += len(line)
-            if limit is not None and characters > limit and characters > len(line):
-                return
             yield line, parts
         if empty:
             raise InputError("no text in it", file=file, expected="UTF-8 text, one sentence or paragraph a line")
+
+
+def _start(lines: Iterable[str], limit: int | None) -> Iterator[str]:
+    """Yield lines up to so many characters; the first one in any case."""
+    characters = 0
+    for line in lines:
+        if limit is not None and 0 < characters and characters + len(line) > limit:
+            return
+        characters += len(line)
+        yield line
 
 
 def _mend(line: str, mended: Counter[str]) -> str:

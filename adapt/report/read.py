@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,22 +116,35 @@ def columns_of(run: Path) -> list[Column]:
     Args:
         run: the run folder.
     """
+    return columns_over({"": run})
+
+
+def columns_over(runs: Mapping[str, Path]) -> list[Column]:
+    """What several runs measured on the same items, as one: the arms of the run `x` are called `x: adapted` and so on.
+
+    Args:
+        runs: run folders by name; the arms of a run named "" keep their own names.
+    """
     found = []
     for task in sorted(TASKS, key=lambda t: (not t.files, ("pos", "ner", "sentiment", t.name).index(t.name))):
-        systems = _systems(run, task.name)
+        systems = _systems(runs, task.name)
         if not systems:
             continue
-        found += [_labelled(task, systems)] if task.files else _language_modelling(run, task, systems)
+        found += [_labelled(task, systems)] if task.files else _language_modelling(task, systems)
     return found
 
 
-def _systems(run: Path, task: str) -> dict[str, System]:
-    folders = {arm: run / "evaluate" / arm / task for arm in arms_of(run)}
-    floors = run / "evaluate" / FLOORS / task
-    names = [p.name for p in floors.glob("*") if p.is_dir() and not p.name.startswith(".")]
+def _systems(runs: Mapping[str, Path], task: str) -> dict[str, System]:
+    folders, floors = {}, {}
+    for run, folder in runs.items():
+        for arm in arms_of(folder):
+            folders[f"{run}: {arm}" if run else arm] = folder / "evaluate" / arm / task
+        for path in (folder / "evaluate" / FLOORS / task).glob("*"):
+            if path.is_dir() and not path.name.startswith("."):
+                floors[path.name] = path
     usual = ("majority", "crf", "tfidf", "fasttext")
-    for name in sorted(names, key=lambda n: (usual.index(n) if n in usual else len(usual), n)):
-        folders[f"floor-{name}"] = floors / name
+    for name in sorted(floors, key=lambda n: (usual.index(n) if n in usual else len(usual), n)):
+        folders[f"floor-{name}"] = floors[name]
     systems = {}
     for name, folder in folders.items():
         scores = {}
@@ -170,7 +184,7 @@ def _scaled(draws: Draws, scale: float) -> Draws:
     return Draws(draws.point * scale, draws.draws * scale)
 
 
-def _language_modelling(run: Path, task: Task, systems: dict[str, System]) -> list[Column]:
+def _language_modelling(task: Task, systems: dict[str, System]) -> list[Column]:
     """One column for masked models and one for decoders; the words counted are those that every arm could score."""
     arrays: dict[str, dict[str, np.ndarray]] = {}
     kinds: dict[str, str] = {}

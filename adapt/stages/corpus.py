@@ -31,6 +31,7 @@ def stage(config: RunConfig) -> Stage:
         work,
         options=config.corpus.model_dump(mode="json", include={"heldout_share", "max_characters"}),
         files=(*config.corpus.text, *extra, *protected(config).values()),
+        version=2,
     )
 
 

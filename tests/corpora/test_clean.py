@@ -88,8 +88,20 @@ def test_limit_and_progress(tmp_path):
     facts = prepare(
         [source], tmp_path / "a", max_characters=900_000, progress=lambda done, total, facts: seen.append(done / total)
     )
-    assert 850_000 < facts["train"]["characters"] + facts["heldout"]["characters"] <= 900_000
+    assert 899_000 < facts["train"]["characters"] <= 900_000
     assert len(seen) >= 1 and seen == sorted(seen) and seen[-1] <= 1
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["held-out file", "held-out lines set aside"])
+def test_less_text_is_the_start_of_more_and_is_measured_on_the_same_lines(given, tmp_path):
+    source, held = tmp_path / "text.txt", tmp_path / "held.txt"
+    source.write_text("\n".join(lines_of(5, 3000)), encoding="utf-8")
+    held.write_text("\n".join(lines_of(8, 40)), encoding="utf-8")
+    for size in (50_000, 100_000):
+        prepare([source], tmp_path / str(size), heldout=held if given else None, max_characters=size)
+    less, more = ((tmp_path / size / "train.txt").read_text(encoding="utf-8") for size in ("50000", "100000"))
+    assert more.startswith(less) and 49_000 < len(less.replace("\n", "")) <= 50_000 < 99_000 < len(more)
+    assert digest(tmp_path / "50000")[1] == digest(tmp_path / "100000")[1]
 
 
 @pytest.mark.parametrize(
