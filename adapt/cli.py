@@ -352,6 +352,8 @@ def metrics() -> None:
 def _finish(folder: Path, demo: bool = False) -> None:
     from adapt.report import table_text
 
+    if os.environ.get("RANK", "0") != "0":  # one of several that torchrun started: the first one tells
+        return
     console.print()
     console.print(table_text(folder))
     console.print(f"\nrun folder: [bold]{folder}[/]  (report: {folder / 'report' / 'report.html'})", soft_wrap=True)

@@ -21,6 +21,7 @@ from adapt.config import HANDED_OUT, RunConfig
 from adapt.events import Events
 from adapt.files import digest_of, read_json, write_atomic, write_json
 from adapt.graph import Context, execute
+from adapt.pretrain.distributed import leading
 from lexigraft import InputError
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def run(
 ) -> Run:
     """Run a configuration: what is finished is skipped, what was cut short goes on.
 
+    Started several times by `torchrun`, the first process runs it; the others only train with it.
+
     Args:
         path: YAML file, or a configuration.
         overrides: dotted keys and values, such as `{"pretrain.steps": 2000}`.
@@ -89,6 +92,13 @@ def run(
     settings = path if isinstance(path, RunConfig) else configuration.load(Path(path), overrides)
     folder = folder or folder_of(settings)
     _prepare_libraries(settings)
+    with leading() as leads:
+        if not leads:
+            return Run(folder)
+        return _run(settings, folder, console, preflight)
+
+
+def _run(settings: RunConfig, folder: Path, console: Console | None, preflight: bool) -> Run:
     from adapt.stages import plan
     from adapt.stages.source import find
 
@@ -116,15 +126,19 @@ def folder_of(settings: RunConfig) -> Path:
 
 
 def _prepare_libraries(settings: RunConfig) -> None:
-    """Fix the number of threads (sums in another order are other bytes), and leave the terminal to our own progress."""
+    """Fix device and threads (sums in another order are other bytes), and leave the terminal to our own progress."""
     import datasets
     import torch
     from transformers.utils import logging
+
+    from adapt.pretrain.device import device, want
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     datasets.disable_progress_bars()
 
+    want(settings.device)
+    device()  # refused here when it is not there
     torch.set_num_threads(settings.threads or max(1, psutil.cpu_count(logical=False) or os.cpu_count() or 1))
 
 

@@ -15,7 +15,7 @@ from lexigraft import InputError
 if TYPE_CHECKING:
     import torch
 
-Name = Literal["auto", "cpu", "cuda", "mps"]
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 _wanted: str = "auto"
 

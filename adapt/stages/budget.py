@@ -20,7 +20,8 @@ PREPARED = {"adapted": ("tokenizer", "transplant"), "scratch": ("tokenizer", "sc
 def stage(config: RunConfig, source: Path, arms: list[str]) -> Stage:
     """Return the budget stage of a run."""
     inputs = ("corpus", *dict.fromkeys(name for arm in arms for name in PREPARED.get(arm, ())))
-    options = {"pretrain": config.pretrain.model_dump(mode="json"), "arms": arms, "threads": config.threads}
+    options = {"pretrain": config.pretrain.model_dump(mode="json"), "arms": arms, "threads": config.threads,
+               "device": config.device}  # fmt: skip
     return Stage("budget", work, inputs, options, weight_files(source))
 
 

@@ -42,4 +42,5 @@ def stage(config: RunConfig, source: Path, arm: str) -> Stage:
         return facts
 
     files = weight_files(source) if arm == "keep" else ()
-    return Stage(f"pretrain/{arm}", work, inputs, {**options, "threads": config.threads}, files, resumable=True)
+    options |= {"threads": config.threads, "device": config.device}
+    return Stage(f"pretrain/{arm}", work, inputs, options, files, resumable=True)
