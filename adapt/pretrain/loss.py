@@ -37,7 +37,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             peak = higher
         spread = peak + total.log()
         ctx.save_for_backward(read, weight, bias, labels, logits, spread)
-        return (spread - logits.gather(1, labels[:, None])[:, 0].float()).sum()
+        return spread - logits.gather(1, labels[:, None])[:, 0].float()
 
     @staticmethod
     def backward(ctx: Any, above: Any) -> Any:  # noqa: D102
@@ -51,7 +51,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             share = logits[:, first:last].float().sub_(spread[:, None]).exp_()
             here = ((labels >= first) & (labels < last)).nonzero()[:, 0]
             share[here, labels[here] - first] -= 1
-            share.mul_(above)
+            share.mul_(above[:, None])
             if sums is not None:
                 torch.sum(share, 0, out=sums[first:last])
             half = share.to(read.dtype)
@@ -62,8 +62,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return states, rows, sums, None
 
 
-def linear_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> Any:
-    """Sum of -ln p(label) in nats.
+def token_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> Any:
+    """-ln p(label) in nats, token by token.
 
     Args:
         states: (n, d), what the decoder reads.
@@ -72,6 +72,11 @@ def linear_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> An
         labels: (n,) int64.
 
     Returns:
-        A scalar, differentiable with respect to states, weight and bias.
+        (n,), differentiable with respect to states, weight and bias.
     """
     return _LinearCrossEntropy.apply(states, weight, bias, labels)
+
+
+def linear_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> Any:
+    """Sum of -ln p(label) in nats: a scalar; arguments as `token_cross_entropy`."""
+    return token_cross_entropy(states, weight, bias, labels).sum()
