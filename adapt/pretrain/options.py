@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from adapt.pretrain.objectives.objective import OBJECTIVES
+from adapt.pretrain.watchers.watcher import watcher_options
 from adapt.tuning.tuning import TUNINGS
 from vocab.options import Options, options_of
 
 TuningOptions = options_of(TUNINGS, "TuningOptions")
 ObjectiveOptions = options_of(OBJECTIVES, "ObjectiveOptions")
+WatcherOptions = watcher_options()
 BUDGETS = ("minutes", "steps", "tokens", "epochs")  # one of them says how long is trained
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -97,6 +99,8 @@ class Pretrain(Options):
     """Options of the objectives."""
     tuning_options: TuningOptions = Field(default_factory=TuningOptions)  # type: ignore[valid-type]
     """Options of the tunings."""
+    watchers: WatcherOptions = Field(default_factory=WatcherOptions)  # type: ignore[valid-type]
+    """What looks at the training as it goes on; those that are null are off."""
 
     @model_validator(mode="after")
     def _sequences_grow(self) -> Pretrain:

@@ -54,6 +54,8 @@ class Setup:
     world: World
     documents: DocumentAttention | None = None
     teacher: Teacher | None = None
+    lr_scale: float = 1.0  # what watchers make of the rate
+    decay: tuple[int, int] | None = None  # of a branch: first step and length of the rate's fall
 
     @property
     def rows(self) -> int:
@@ -193,7 +195,7 @@ def train_step(setup: Setup, step: int) -> dict[str, Any]:
     import torch
 
     options = setup.options
-    rate = options.lr * rate_share(options, step, setup.steps)
+    rate = options.lr * setup.lr_scale * rate_share(options, step, setup.steps, setup.decay)
     rates = set_rates(setup.optimizer, rate)
     if setup.tuning.at_step:
         setup.tuning.at_step(setup.model, setup.tuning_options, step / setup.steps)

@@ -211,7 +211,7 @@ SCRIPT = """
 import os, sys, time, torch, transformers
 from pathlib import Path
 from tests.adapt.pretraining import options
-from adapt.pretrain import engine
+from adapt.pretrain import engine, loop
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForMaskedLM, BertTokenizerFast
 torch.set_num_threads(1)
 source, text, root = map(Path, sys.argv[1:])
@@ -221,11 +221,11 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         os.environ["LEXIGRAFT_TEST_STALL"] = stall
-        train_step = engine.train_step
+        train_step = loop.train_step
         def gated(setup, step):
             time.sleep(600 if step == int(gate) else 0)
             return train_step(setup, step)
-        engine.train_step = gated
+        loop.train_step = gated
         engine.pretrain(source, source, text, text, o, 60, 3, root / name)
         os._exit(0)
     print(child, flush=True)
