@@ -32,7 +32,7 @@ class Estimate:
         pretrain_seconds: training of all arms.
         evaluate_seconds: all tasks of all arms.
         other_seconds: corpus, tokenizer, transplant, report.
-        memory_bytes: peak memory of the training process.
+        memory_bytes: peak memory of all processes that train.
         disk_bytes: size of the finished run folder and its checkpoints.
         steps: optimiser steps an arm (of the unchanged vocabulary).
     """
@@ -73,7 +73,9 @@ def estimate(context: Context) -> Estimate:
     trained = [arm for arm in config.arms if arm != "source"]
     a_step = float(measured["seconds_per_step"])
     times, extra = _scratch(context, measured) if "scratch" in trained else (1.0, 0.0)
-    a_token = a_step / config.pretrain.batch_tokens * _FORWARD_SHARE
+    # Evaluation has the cores of all processes that train, but a single GPU.
+    gpus = measured["processes"] if measured["device"].startswith("cuda") else 1
+    a_token = a_step * gpus / config.pretrain.batch_tokens * _FORWARD_SHARE
     size = sum(p.stat().st_size for p in config.corpus.text)
     steps = estimated_steps(config.pretrain, measured, min(size, config.corpus.max_characters or size))
     weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
@@ -91,7 +93,7 @@ def estimate(context: Context) -> Estimate:
         pretrain_seconds=steps * a_step * cost,
         evaluate_seconds=tasks * len(config.arms) + scored * len(trained) + 30.0,
         other_seconds=20.0 + size / 2**20 * 8.0,
-        memory_bytes=float(measured["peak_rss_bytes"]) + extra,
+        memory_bytes=float(measured["peak_rss_bytes"]) + extra * measured["processes"],
         # weights of each trained arm, two checkpoints with two optimiser moments while training, the transplanted model
         disk_bytes=weights * (len(trained) + 1 + 2 * 3) + 50 * 2**20,
         steps=steps,

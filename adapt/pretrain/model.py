@@ -156,6 +156,18 @@ def set_dropout(model: Any, rate: float | None) -> None:
                 setattr(module, name, rate)
 
 
+def recompute(model: Any, folder: Path) -> None:
+    """Have each layer compute its inner states again in the backward pass (Chen et al. 2016, section 4).
+
+    Raises:
+        InputError: an architecture whose layers cannot.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise InputError("this model's layers cannot compute their states again", file=folder,
+                         found="pretrain.gradient_checkpointing = true", expected="false")  # fmt: skip
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
 def unigram_bias(model: Any, counts: Any) -> bool:
     """Set the decoder's bias to each token's log frequency (add one half), less its mean.
 

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from adapt.pretrain.mixing import Mix
 from adapt.pretrain.objectives.objective import OBJECTIVES
+from adapt.pretrain.selective import Selective
 from adapt.pretrain.watchers.watcher import watcher_options
 from adapt.tuning.tuning import TUNINGS
 from vocab.options import Options, options_of
@@ -91,10 +93,19 @@ class Pretrain(Options):
     """bf16 matrix products where the processor has them."""
     processes: int = Field(1, ge=1)
     """Processes of this machine that train together, one a GPU; on processors they share `threads`."""
+    gradient_checkpointing: bool = False
+    """Compute a layer's inner states again in the backward pass instead of keeping them: less memory, a third slower,
+    the same gradients."""
+    compile: bool = False
+    """Have torch.compile make kernels for the body (needs a C++ compiler; minutes before the first step)."""
     distil: Distil = Field(default_factory=Distil)
     """Distillation from the source model, against forgetting."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Seconds between checkpoints; 0 saves after every step."""
+    mix: Mix = Field(default_factory=Mix)
+    """Corpora of other languages, text of the source's language, and facts, beside the language's own text."""
+    selective: Selective = Field(default_factory=Selective)
+    """Loss on a share of the predicted tokens, chosen with a reference model."""
     objective_options: ObjectiveOptions = Field(default_factory=ObjectiveOptions)  # type: ignore[valid-type]
     """Options of the objectives."""
     tuning_options: TuningOptions = Field(default_factory=TuningOptions)  # type: ignore[valid-type]
@@ -110,6 +121,16 @@ class Pretrain(Options):
             raise ValueError(
                 f"sequence_length_warmup needs rising shares below 1 and rising lengths below sequence_length = "
                 f"{self.sequence_length}, found {shown}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_for_all(self) -> Pretrain:
+        rows = max(1, self.batch_tokens // self.sequence_length)
+        if self.processes > rows:
+            raise ValueError(
+                f"{self.processes} processes cannot share a step of {rows} sequences: "
+                f"batch_tokens = {self.batch_tokens}, sequence_length = {self.sequence_length}"
             )
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,14 @@ from adapt.pretrain.data import Blocks, Stream, Symbols, TokenFile
 from adapt.pretrain.device import autocast, device, moved, wants_bf16
 from adapt.pretrain.distributed import World
 from adapt.pretrain.documents import DocumentAttention
-from adapt.pretrain.model import load_with_head, objective_of, set_dropout, unigram_bias
+from adapt.pretrain.mixing import TEXT, MixedStream, mixed
+from adapt.pretrain.model import load_with_head, objective_of, recompute, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
 from adapt.pretrain.optimizer import make_optimizer, set_rates
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.schedule import rate_share
+from adapt.pretrain.selective import reference_for, select
+from adapt.pretrain.triples import Tailed, predict_tails
 from adapt.tuning.tuning import TUNINGS, Tuning
 from lexigraft import InputError
 from vocab.head import Predictor
@@ -42,7 +46,7 @@ class Setup:
     tuning: Tuning
     tuning_options: Any
     symbols: Symbols
-    stream: Stream
+    stream: Stream | MixedStream
     trained: dict[str, Any]
     optimizer: Any
     options: Pretrain
@@ -54,6 +58,7 @@ class Setup:
     world: World
     documents: DocumentAttention | None = None
     teacher: Teacher | None = None
+    reference: Setup | None = None  # says which tokens count
     lr_scale: float = 1.0  # what watchers make of the rate
     decay: tuple[int, int] | None = None  # of a branch: first step and length of the rate's fall
 
@@ -85,9 +90,12 @@ def stream_of(tokens: TokenFile, symbols: Symbols, options: Pretrain, seed: int)
 
 
 def set_up(
-    model_dir: Path, tokenizer_dir: Path, tokens: TokenFile, tokenizer: Any, options: Pretrain, steps: int, seed: int
-) -> Setup:
+    model_dir: Path, tokenizer_dir: Path, tokens: TokenFile, tokenizer: Any, options: Pretrain, steps: int, seed: int,
+    others: Mapping[str, TokenFile] | None = None,
+) -> Setup:  # fmt: skip
     """Load the model, give it a head where it has none, choose what is trained, make the optimiser.
+
+    `others` are further corpora, mixed into the text as `options.mix` says.
 
     Raises:
         InputError: no weights, no mask token, more token ids than embedding rows, unknown objective or tuning.
@@ -113,7 +121,11 @@ def set_up(
     bias = getattr(objective_options, "head_bias", "keep")
     if bias == "unigram" or (bias == "auto" and new):
         unigram_bias(model, tokens.counts(symbols.size))
+    if objective.prepare:
+        symbols = objective.prepare(model, tokenizer, tokens, symbols, objective_options)
     set_dropout(model, options.dropout)
+    if options.gradient_checkpointing:
+        recompute(model, model_dir)
     world = World.here()
     on = device(world.local_rank, world.local_size)
     model = tuning.prepare(model, tuning_options).to(on)
@@ -125,17 +137,23 @@ def set_up(
     apart = None
     if options.packing and options.attention == "document":
         apart = DocumentAttention.of(predictor, not objective.bidirectional, options.sequence_length, model_dir)
-    stream = stream_of(tokens, symbols, options, seed)
+    corpora = {TEXT: tokens, **(others or {})}
+    stream = mixed(lambda each: stream_of(each, symbols, options, seed), corpora, options.mix, seed)
     teacher = None
     if options.distil.weight:
         from adapt.pretrain.distil import Teacher
 
         teacher = Teacher.of(model_dir, objective.auto_class, options.distil, predictor)
+    if options.compile:
+        model.base_model.compile(dynamic=True)
     model.train()
     optimizer = make_optimizer(model, trained, options)
-    return Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
+    setup = Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
                  optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world, apart,
-                 teacher)  # fmt: skip
+                 teacher=teacher)  # fmt: skip
+    if options.selective.reference is not None:
+        setup.reference = reference_for(setup, options.selective.reference, tokenizer_dir)
+    return setup
 
 
 def _options_for(spec: Any, given: Any) -> Any:
@@ -150,19 +168,29 @@ def _attention(setup: Setup, batch: Batch) -> tuple[Attention, torch.Tensor | No
     return None if batch.attention.all() else moved(batch.attention, setup.device).long(), None
 
 
-def forward(setup: Setup, batch: Batch) -> torch.Tensor:
-    """Sum of nats over a batch's predicted tokens."""
-    from adapt.pretrain.loss import linear_cross_entropy
+def forward(setup: Setup, batch: Batch, teacher: Teacher | None = None, *, each: bool = False) -> torch.Tensor:
+    """Sum of nats over a batch's predicted tokens, with those of the divergence from a teacher where there is one.
+
+    With `each` the nats of each token, without a teacher.
+    """
+    from torch.nn.functional import cross_entropy
+
+    from adapt.pretrain.loss import token_cross_entropy
 
     flat = moved(batch.rows * batch.inputs.shape[1] + batch.columns, setup.device)
     attention, positions = _attention(setup, batch)
     with autocast(setup.bf16, setup.device):
-        gathered = setup.predictor.gathered(moved(batch.inputs, setup.device), attention, flat, positions)
+        inputs = moved(batch.inputs, setup.device), attention, flat, positions
+        gathered = setup.predictor.gathered(*inputs)
         labels = moved(batch.labels, setup.device)
-        if setup.predictor.full:
-            return setup.predictor.loss_sum(gathered, labels)
         decoder = setup.predictor.decoder
-        return linear_cross_entropy(gathered, decoder.weight, decoder.bias, labels)
+        if setup.predictor.full:
+            losses = cross_entropy(gathered.float(), labels, reduction="none")
+        else:
+            losses = token_cross_entropy(gathered, decoder.weight, decoder.bias, labels)
+        if each:
+            return losses
+        return losses.sum() if teacher is None else losses.sum() + teacher.loss_sum(gathered, decoder, inputs)
 
 
 def accumulate(setup: Setup, batch: Batch) -> float:
@@ -179,7 +207,7 @@ def accumulate(setup: Setup, batch: Batch) -> float:
         part = batch.part(first, min(first + micro, end))
         if not len(part.labels):
             continue
-        loss = forward(setup, part) / predicted
+        loss = forward(setup, part, setup.teacher) / predicted
         loss.backward()
         losses.append(loss.detach())
     setup.world.add_gradients([p for p in setup.trained.values() if p.requires_grad])
@@ -202,6 +230,10 @@ def train_step(setup: Setup, step: int) -> dict[str, Any]:
     blocks = setup.take(step)
     generator = np.random.default_rng([setup.seed, 3, step])
     batch = setup.objective.batch(blocks, setup.symbols, setup.objective_options, generator)
+    if isinstance(blocks, Tailed):
+        batch = predict_tails(batch, blocks, setup.symbols, bidirectional=setup.objective.bidirectional)
+    if setup.reference is not None:
+        batch = select(setup, setup.reference, batch, options.selective.share)
     torch.manual_seed((setup.seed * 1_000_003 + step + (setup.world.rank << 48)) % (1 << 63))  # dropout
     setup.optimizer.zero_grad(set_to_none=True)
     loss = accumulate(setup, batch)

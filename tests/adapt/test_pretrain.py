@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, linear
-from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from adapt.pretrain.checkpoint import listed
 from adapt.pretrain.engine import measure, pretrain
@@ -27,19 +27,6 @@ from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
 from tests.conftest import ROOT
 from vocab.head import Predictor
-
-
-@pytest.fixture(scope="module")
-def tiny_decoder(tmp_path_factory, tiny_source):
-    """A tiny Llama with the tiny tokenizer."""
-    folder = tmp_path_factory.mktemp("decoder")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_source)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                         num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=64)  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("kind", ["mlm", "clm"])

@@ -1,0 +1,69 @@
+"""What several processes do together in the tests: imported by each of them, so it imports little itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from adapt.pretrain.distributed import World, by_all
+from adapt.pretrain.options import Pretrain
+from lexigraft import InputError
+
+
+@by_all
+def together(options: Pretrain, what: str, folder: Path, progress: Any = None) -> dict[str, Any]:
+    """One of the things that processes do."""
+    import torch
+
+    world = World.here()
+    if progress:
+        progress(world.rank, world.size, {"what": what})
+    if what == "sum":
+        a, b, c = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
+        a.grad = torch.full((3,), float(1 + world.rank))
+        b.grad = torch.ones(3) if world.rank else None
+        world.add_gradients([a, b, c])
+        (folder / f"threads-{world.rank}").write_text(str(torch.get_num_threads()))
+        sys.stdout.write("this must not reach whoever started us\n")
+        world.wait()
+        return {"a": a.grad.tolist(), "b": b.grad.tolist(), "c": c.grad, "total": world.totals([world.rank + 0.5])}
+    if what == "refuse" and world.rank == 1:
+        raise InputError("the second process does not like it", found=what)
+    if what == "die" and world.rank == 1:
+        sys.stderr.write("something went badly wrong\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "sleep":
+        (folder / f"pid-{world.rank}").write_text(str(os.getpid()))
+        time.sleep(600)
+    world.wait()  # of those that are left: for ever, were they not ended
+    return {}
+
+
+@by_all
+def gradients(options: Pretrain, sources: list[Path], text: Path, folder: Path) -> list[list[float]]:
+    """Train on each source for a few steps; rank 0 saves the first step's gradient and the last weights."""
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from adapt.pretrain.step import accumulate, train_step
+    from tests.adapt.pretraining import setup_on
+
+    found = []
+    for number, source in enumerate(sources):
+        setup = setup_on(source, text, folder / f"tokens-{World.here().rank}-{number}", options)
+        batch = setup.objective.batch(
+            setup.stream.take(32), setup.symbols, setup.objective_options, np.random.default_rng(0)
+        )
+        losses = [accumulate(setup, batch)]
+        state = {f"gradient.{name}": p.grad.clone() for name, p in setup.trained.items() if p.grad is not None}
+        losses += [train_step(setup, step)["loss"] for step in range(5)]
+        state |= {f"weight.{name}": p.detach().clone() for name, p in setup.trained.items()}
+        save_file(state, folder / f"{number}-rank-{World.here().rank}.safetensors")
+        found.append(losses)
+    World.here().wait()
+    return found
