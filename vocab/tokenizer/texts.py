@@ -13,6 +13,7 @@ from lexigraft import InputError
 
 _BOM = "\ufeff"
 _LONGEST = 1 << 20  # bytes; longer lines are read in pieces, so that a file without line ends needs little memory
+_RUN = 1 << 16  # bytes that are decoded together
 _ROWS = 1000
 
 
@@ -139,19 +140,39 @@ def _read(file: Path, blank: bool) -> Iterator[str]:
     number = 1
     try:
         with _open(file) as stream:
-            for number, raw in _raw_lines(stream, whole=blank):
-                line = _decoded(raw, file, number)
-                if number == 1:
-                    line = line.removeprefix(_BOM)
-                for part in line.rstrip("\r\n").split("\r"):
-                    if blank or part.strip():
-                        yield part
+            for number, raw in _runs(stream, whole=blank):
+                text = _decoded(raw, file, number)
+                parts = (text.removeprefix(_BOM) if number == 1 else text).removesuffix("\n").split("\n")
+                if "\r" in text:
+                    parts = [part for line in parts for part in line.rstrip("\r").split("\r")]
+                yield from parts if blank else [part for part in parts if part.strip()]
+                number += raw.count(b"\n", 0, -1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"the file is damaged after line {number}: {error}", file=file) from None
     except OSError as error:
         if file.suffix != ".zst":
             raise
         raise InputError(f"the file is damaged after line {number}: {error}", file=file) from None
+
+
+def _runs(stream: IO[bytes], *, whole: bool) -> Iterator[tuple[int, bytes]]:
+    """Give some complete lines at a time, with the number of the first; pieces of a long line each alone."""
+    waiting: list[bytes] = []
+    first = size = 0
+    for number, raw in _raw_lines(stream, whole=whole):
+        complete = raw.endswith(b"\n")
+        if waiting and (not complete or size > _RUN):
+            yield first, b"".join(waiting)
+            waiting, size = [], 0
+        if not complete:
+            yield number, raw
+            continue
+        if not waiting:
+            first = number
+        waiting.append(raw)
+        size += len(raw)
+    if waiting:
+        yield first, b"".join(waiting)
 
 
 def _raw_lines(stream: IO[bytes], *, whole: bool) -> Iterator[tuple[int, bytes]]:
@@ -179,16 +200,18 @@ def _decoded(raw: bytes, file: Path, number: int) -> str:
     if number == 1 and raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError("the text is not UTF-8", file=file, found="a UTF-16 byte order mark", expected="UTF-8")
     if b"\0" in raw:
+        number += raw.count(b"\n", 0, raw.index(b"\0"))
         raise InputError("a binary file, not text", file=file, line=number, found="a zero byte")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        place = error.start - raw.rfind(b"\n", 0, error.start)
         cut_off = error.reason == "unexpected end of data" and not raw.endswith(b"\n")
         raise InputError(
             "the text is not UTF-8",
             file=file,
-            line=number,
-            found=f"byte 0x{raw[error.start]:02x} at place {error.start + 1} of the line",
+            line=number + raw.count(b"\n", 0, error.start),
+            found=f"byte 0x{raw[error.start]:02x} at place {place} of the line",
             expected="the rest of the character: the file is cut off there"
             if cut_off
             else "UTF-8 (convert it with `iconv -f latin1 -t utf-8`, if that is what it is)",
