@@ -141,7 +141,8 @@ def seen(stream: Stream | MixedStream, tokens: int) -> dict[str, dict[str, float
         tokens: seen in all, special tokens counted, padding not.
 
     Returns:
-        By name: tokens, characters (by the corpus's own characters a token), epochs.
+        By name: tokens, characters (by the corpus's own characters a token), epochs; and, where words of it were
+        switched, how many in an epoch.
     """
     streams = stream.streams if isinstance(stream, MixedStream) else {TEXT: stream}
     counts = stream.seen if isinstance(stream, MixedStream) else {TEXT: tokens}
@@ -152,4 +153,6 @@ def seen(stream: Stream | MixedStream, tokens: int) -> dict[str, dict[str, float
         around = (symbols.end is not None) + (symbols.begin is not None and streams[name].apart)
         epochs = count / (facts["tokens"] + facts["lines"] * around)
         found[name] = {"tokens": count, "characters": round(epochs * facts["characters"]), "epochs": epochs}
+        if "switched" in facts:
+            found[name]["switched"] = facts["switched"]
     return found
