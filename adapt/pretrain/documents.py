@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vocab.head import Attention, Predictor
 
 FIRST = 5  # tokens of the first document of the trial
-EXACT = 1e-4  # largest deviation of the second one, as a share of its largest hidden state
+EXACT = 1e-5  # largest deviation of the second one, as a share of its largest hidden state
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from adapt.pretrain.data import Blocks, Symbols
 
+NGRAM = (6 / 11, 3 / 11, 2 / 11)  # chance of one, two and three words: (1/n) / (1 + 1/2 + 1/3)
+
 
 def choose(blocks: Blocks, symbols: Symbols, rate: float, unit: str, generator: np.random.Generator) -> np.ndarray:
     """Choose the tokens that are predicted.
@@ -16,8 +18,8 @@ def choose(blocks: Blocks, symbols: Symbols, rate: float, unit: str, generator: 
     Args:
         blocks: a step's blocks, (rows, length).
         symbols: special tokens, never chosen.
-        rate: chance of a unit to be chosen, so the expected share of tokens too.
-        unit: `word`, `token` or `word-l2r` (see MlmOptions).
+        rate: expected share of the tokens that are chosen (`word-l2r` reaches 3/4 at least and stops there).
+        unit: `token`, `word`, `ngram` or `word-l2r` (see MlmOptions).
         generator: the step's generator.
 
     Returns:
@@ -30,12 +32,39 @@ def choose(blocks: Blocks, symbols: Symbols, rate: float, unit: str, generator: 
         chosen = free & (generator.random(free.shape) < rate)
         return chosen if chosen.any() else _one(free, generator)
     # Every special token ends a word, so that a word never runs over the border of a line or a row.
-    word = np.cumsum((blocks.starts | ~free | np.roll(~free, 1, axis=1)).ravel()).reshape(free.shape) - 1
-    draw = generator.random(int(word.max()) + 1)
-    chosen = free & (draw < rate)[word]
+    border = (~free | np.roll(~free, 1, axis=1)).ravel()
+    unit_of = np.cumsum(blocks.starts.ravel() | border) - 1
+    if unit == "ngram":
+        unit_of = _join(unit_of, border, generator)
+    draw = generator.random(int(unit_of[-1]) + 1)
     if unit == "word-l2r":
-        chosen &= _from_piece(word, draw / rate, generator)
+        # Of a chosen word of k pieces (3k + 1) / 4 are hidden on average: more words are chosen to make up for it.
+        tokens, words = int(free.sum()), len(np.unique(unit_of[free.ravel()]))
+        rate = min(1.0, rate * 4 * tokens / (3 * tokens + words))
+    chosen = free.ravel() & (draw < rate)[unit_of]
+    if unit == "word-l2r":
+        chosen &= _from_piece(unit_of, draw / rate, generator)
+    chosen = chosen.reshape(free.shape)
     return chosen if chosen.any() else _one(free, generator)
+
+
+def _join(word: np.ndarray, border: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Cut the words into runs of one to three, a run of n with chance ~ 1/n, none over a border.
+
+    Choosing each run with one chance keeps both the lengths and the share of tokens as they are asked for.
+
+    Args:
+        word: (tokens,) number of each token's word.
+        border: (tokens,) True where a run must begin.
+        generator: the step's generator.
+
+    Returns:
+        (tokens,) number of each token's run.
+    """
+    words = int(word[-1]) + 1
+    lengths = 1 + generator.choice(len(NGRAM), size=words, p=NGRAM)
+    run = np.repeat(np.arange(words), lengths)[:words][word]
+    return np.cumsum(border | np.concatenate(([True], run[1:] != run[:-1]))) - 1
 
 
 def _from_piece(word: np.ndarray, draw: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -43,11 +72,10 @@ def _from_piece(word: np.ndarray, draw: np.ndarray, generator: np.random.Generat
 
     The words that are chosen have draws spread evenly over [0, 1): those below 0.5 stay whole.
     """
-    flat = word.ravel()
-    first = np.searchsorted(flat, np.arange(len(draw)))
-    length = np.diff(np.append(first, len(flat)))
+    first = np.searchsorted(word, np.arange(len(draw)))
+    length = np.diff(np.append(first, len(word)))
     begin = np.where(draw < 0.5, 0, (generator.random(len(draw)) * length).astype(np.int64))
-    return (np.arange(len(flat)) - first[flat] >= begin[flat]).reshape(word.shape)
+    return np.arange(len(word)) - first[word] >= begin[word]
 
 
 def _one(free: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -61,23 +89,25 @@ def _one(free: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 def corrupt(
     ids: np.ndarray, chosen: np.ndarray, symbols: Symbols, masked: float, random: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Put mask tokens and random tokens in place of the chosen ones.
+    """Put mask tokens (or similar ones, where the symbols have them) and random tokens in place of the chosen ones.
 
     Args:
         ids: (rows, length) int64.
         chosen: (rows, length) bool.
         symbols: the mask token, and the tokens that may stand in (`ordinary`).
-        masked: share replaced by the mask token.
+        masked: share replaced by the mask token, or by one of the similar tokens (a random one where there is none).
         random: share replaced by a random ordinary token.
         generator: the step's generator.
 
     Returns:
         A copy of ids, altered at chosen positions only.
     """
-    inputs = ids.copy()
-    mask = symbols.pad if symbols.mask is None else symbols.mask
-    count = int(chosen.sum())
-    fate = generator.random(count)
-    other = symbols.ordinary[generator.integers(len(symbols.ordinary), size=count)]
-    inputs[chosen] = np.where(fate < masked, mask, np.where(fate < masked + random, other, ids[chosen]))
+    inputs, hidden = ids.copy(), ids[chosen]
+    fate = generator.random(len(hidden))
+    other = symbols.ordinary[generator.integers(len(symbols.ordinary), size=len(hidden))]
+    instead: np.ndarray | int = symbols.pad if symbols.mask is None else symbols.mask
+    if symbols.similar is not None:
+        near = symbols.similar[hidden, generator.integers(symbols.similar.shape[1], size=len(hidden))]
+        instead = np.where(near < 0, other, near)
+    inputs[chosen] = np.where(fate < masked, instead, np.where(fate < masked + random, other, hidden))
     return inputs

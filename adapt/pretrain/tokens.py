@@ -34,6 +34,7 @@ class Symbols:
         special: (size,) bool.
         ordinary: ids that are not special, int64.
         fingerprint: changes when the tokenizer does.
+        similar: (size, k) tokens that may stand in for each, -1 for none (adapt/pretrain/similar.py), or None.
     """
 
     size: int
@@ -44,6 +45,7 @@ class Symbols:
     special: np.ndarray
     ordinary: np.ndarray
     fingerprint: str
+    similar: np.ndarray | None = None
 
     @classmethod
     def of(cls, tokenizer: Any) -> Symbols:

@@ -9,23 +9,31 @@ are also learnt from its earlier ones: what filling in a word from left to right
 Chichewa with an English BERT at equal steps, pseudo-bits a character, lower is better: vocabulary kept (three pieces a
 word) 4.11 with `word`, 3.71 with `word-l2r`; the rate of 0.3 instead of 0.15 (Wettig et al. 2023 find up to 0.4 good):
 3.68. Without it a comparison of vocabularies would favour the one that cuts words less.
+
+`ngram` hides one to three words in a row, n with chance ~ 1/n: spans as in Joshi et al. 2020 (SpanBERT, section 3.1),
+the lengths those of Lan et al. 2020 (ALBERT, section 4.1). `similar` puts a token like the hidden one where the mask
+token would stand, since no text has mask tokens: Cui et al. 2020 (MacBERT, section 3), who take similar words from
+word2vec; here each piece is replaced by a near one in the model's own embeddings, so that it works for any language.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from adapt.pretrain.masking import choose, corrupt
 from adapt.pretrain.objectives.objective import Batch, Objective
+from adapt.pretrain.similar import similar_tokens
 from lexigraft import InputError
 from vocab.options import Options
+from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from adapt.pretrain.data import Blocks, Symbols
+    from adapt.pretrain.data import Blocks, Symbols, TokenFile
 
 
 class MlmOptions(Options):
@@ -33,14 +41,39 @@ class MlmOptions(Options):
 
     rate: float = Field(0.3, gt=0, lt=1)
     """Share of the tokens that is predicted."""
-    unit: Literal["word", "token", "word-l2r"] = "word-l2r"
-    """word: all pieces of a word; token: one by one; word-l2r: in half of the words only from a random piece on."""
+    unit: Literal["word", "token", "ngram", "word-l2r"] = "word-l2r"
+    """word: all pieces of a word; token: one by one; ngram: one to three words in a row; word-l2r: in half of the words
+    only from a random piece on."""
     masked: float = Field(0.8, ge=0, le=1)
-    """Share of the predicted tokens that the mask token replaces."""
+    """Share of the predicted tokens that the mask token (or a similar one) replaces."""
+    replace: Literal["mask", "similar"] = "mask"
+    """What replaces them: the mask token, or a token near the hidden one in the model's embeddings (MacBERT)."""
     random: float = Field(0.1, ge=0, le=1)
     """Share of the predicted tokens that a random token replaces; the rest is left as it is."""
     head_bias: Literal["auto", "unigram", "keep"] = "auto"
     """Start the output bias at the log frequency of each token in the training text; auto: when the head is new."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> MlmOptions:
+        if self.masked + self.random > 1:
+            raise ValueError(f"masked {self.masked:g} and random {self.random:g} are more than all predicted tokens")
+        return self
+
+
+def prepare(model: Any, tokenizer: Any, tokens: TokenFile, symbols: Symbols, options: Any) -> Symbols:
+    """Look up similar tokens where they are asked for.
+
+    Args:
+        model: the model as training begins.
+        tokenizer: its tokenizer.
+        tokens: the training text.
+        symbols: the vocabulary's special tokens.
+        options: MlmOptions.
+    """
+    if options.replace == "mask":
+        return symbols
+    rows = model.get_input_embeddings().weight.detach().float().cpu().numpy()
+    return replace(symbols, similar=similar_tokens(rows, Vocabulary.of(tokenizer), tokens.counts(symbols.size)))
 
 
 def batch(blocks: Blocks, symbols: Symbols, options: Any, generator: np.random.Generator) -> Batch:
@@ -74,4 +107,5 @@ SPEC = Objective(
     batch=batch,
     auto_class="AutoModelForMaskedLM",
     bidirectional=True,
+    prepare=prepare,
 )

@@ -58,6 +58,8 @@ class Objective:
             generator is numpy's and belongs to the step: what is drawn does not depend on how the step is cut up.
         auto_class: the class of transformers that loads a model with this objective's head.
         bidirectional: True when hidden states see both sides.
+        prepare: `(model, tokenizer, tokens, symbols, options) -> symbols`, called once before training with the model
+            as it is then, the training text's tokens and the symbols that `batch` will get; or None.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Objective:
     batch: Callable[[Any, Any, Any, Any], Batch]
     auto_class: str
     bidirectional: bool
+    prepare: Callable[[Any, Any, Any, Any, Any], Any] | None = None
 
 
 OBJECTIVES: Registry[Objective] = Registry("adapt.pretrain.objectives", "objective")
