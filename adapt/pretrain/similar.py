@@ -33,8 +33,8 @@ def similar_tokens(embeddings: Any, vocabulary: Vocabulary, counts: np.ndarray) 
     for index in np.flatnonzero(counts).tolist():
         if vocabulary.kind[index] == Kind.PIECE:
             form = vocabulary.forms[index]
-            first = form.lstrip(SPACE)[:1]
-            groups.setdefault((form[:1] == SPACE, unicodedata.category(first)[0] if first else ""), []).append(index)
+            letter = form.lstrip(SPACE)[:1]
+            groups.setdefault((form[:1] == SPACE, unicodedata.category(letter)[0] if letter else ""), []).append(index)
     for group in groups.values():
         ids = np.array(group)
         rows = np.asarray(embeddings[ids], dtype=np.float32)
