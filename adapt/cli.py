@@ -152,6 +152,28 @@ def batch(
 
 
 @app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A run's YAML.")],
+    settings: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE[,VALUE]...", help="Axes, such as pretrain.tuning=full,lora.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it will take and stop.")] = False,
+) -> None:
+    """Run every combination of some settings, and put all runs into one table."""
+    from adapt import sweep as sweeps
+
+    points = sweeps.points_of(file, settings)
+    if dry_run:
+        sweeps.forecast(points, console)
+        return
+    failed = sweeps.sweep(points, console)
+    folder = sweeps.folder_for(points)
+    console.print((folder / "table.md").read_text(encoding="utf-8"), highlight=False, markup=False)
+    console.print(f"tables: [bold]{folder}[/]", highlight=False, soft_wrap=True)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def predict(
     folder: RunFolder,
     task: Annotated[str, typer.Argument(help="pos, ner, sentiment …")],
@@ -182,6 +204,22 @@ def resume(folder: RunFolder) -> None:
     from adapt import pipeline
 
     _finish(pipeline.run(folder / "run.yaml", folder=folder, console=console).folder)
+
+
+@app.command()
+def branch(
+    folder: RunFolder,
+    start: Annotated[int, typer.Option("--from", min=1, help="Step of a checkpoint that was kept.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps over which the learning rate falls.")],
+    arm: Annotated[str, typer.Option(help="Which of the trained models.")] = "adapted",
+) -> None:
+    """Make a finished model of a checkpoint of a run by letting its learning rate fall."""
+    from adapt.branch import branch as end
+
+    made, facts = end(folder, arm, start, steps, console)
+    shown = [f"{key.replace('_', ' ')} {value:.4f}" for key, value in facts.items()
+             if key.startswith("heldout_") and value is not None]  # fmt: skip
+    console.print(f"wrote {made / 'model'}  {' · '.join(shown)}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -25,7 +25,7 @@ class Stage:
     Attributes:
         name: folder below the run folder (`pretrain/adapted`).
         work: `(context, folder, report) -> facts`: writes the artifact into `folder`.
-        inputs: names of the stages whose output it reads.
+        inputs: names of the stages whose output it reads; `corpus#heldout.txt` where it is one file of it alone.
         options: the settings it depends on, JSON-like.
         files: files from outside the run that it reads; their content counts, not their name.
         resumable: what it wrote before it was cut short is kept and handed to it again.
@@ -70,11 +70,18 @@ def fingerprint(stage: Stage, context: Context) -> str:
             "stage": stage.name,
             "version": stage.version,
             "options": stage.options,
-            "inputs": {name: context.done[name]["output"] for name in stage.inputs},
+            "inputs": {name: _output(context, name) for name in stage.inputs},
             "files": [digest(path) for path in stage.files],
             "seed": context.config.seed,
         }
     )
+
+
+def _output(context: Context, name: str) -> str:
+    """Digest of what a stage wrote, or of one file of it."""
+    stage, _, file = name.partition("#")
+    done = context.done[stage]
+    return str(done["files"][file]["sha256"] if file else done["output"])
 
 
 def execute(stages: list[Stage], context: Context) -> None:

@@ -91,7 +91,7 @@ def run(
     """
     settings = path if isinstance(path, RunConfig) else configuration.load(Path(path), overrides)
     folder = folder or folder_of(settings)
-    _prepare_libraries(settings)
+    prepare_libraries(settings)
     with leading() as leads:
         if not leads:
             return Run(folder)
@@ -125,7 +125,7 @@ def folder_of(settings: RunConfig) -> Path:
     return settings.out / f"{settings.language}-{name}-{short}"
 
 
-def _prepare_libraries(settings: RunConfig) -> None:
+def prepare_libraries(settings: RunConfig) -> None:
     """Fix device and threads (sums in another order are other bytes), and leave the terminal to our own progress."""
     import datasets
     import torch

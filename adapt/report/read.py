@@ -120,7 +120,7 @@ def columns_of(run: Path) -> list[Column]:
 
 
 def columns_over(runs: Mapping[str, Path]) -> list[Column]:
-    """What several runs measured on the same items, as one: the arms of the run `x` are called `x: adapted` and so on.
+    """Read what several runs measured on the same items as one run, whose arms are called `x: adapted` for the run `x`.
 
     Args:
         runs: run folders by name; the arms of a run named "" keep their own names.

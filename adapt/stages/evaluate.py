@@ -61,7 +61,8 @@ def _arm(config: RunConfig, source: Path, arm: str, task: Task) -> Stage:
         task.run(_job(context, task, arm, folder, report, model, words))
         return {}
 
-    inputs = ("corpus",) if arm == "source" else ("corpus", f"pretrain/{arm}")
+    inputs = () if task.files else ("corpus#heldout.txt",)
+    inputs += () if arm == "source" else (f"pretrain/{arm}",)
     files = (*weight_files(source), *_files(config, task)) if arm == "source" else _files(config, task)
     return Stage(f"evaluate/{arm}/{task.name}", work, inputs, _settings(config, task), files, resumable=True)
 
