@@ -161,13 +161,7 @@ def by_all(function: Function) -> Function:
         if asked == 1:
             return function(*args, **kwargs)
         progress = bound.arguments.pop("progress", None)
-        job = {
-            "function": f"{function.__module__}:{function.__qualname__}",
-            "arguments": _packed(function, bound.arguments),
-            "processes": asked,
-            "threads": max(1, torch.get_num_threads() // asked),
-            "device": device.wanted(),
-        }
+        job = job_of(function, bound.arguments, max(1, torch.get_num_threads() // asked))
         if "WORLD_SIZE" not in os.environ:
             from adapt.pretrain.workers import launch
 
@@ -178,15 +172,28 @@ def by_all(function: Function) -> Function:
     return call  # type: ignore[return-value]
 
 
-def _packed(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+def job_of(function: Callable[..., Any], arguments: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Put what processes are to do together into JSON.
+
+    Args:
+        function: one under `by_all`.
+        arguments: its arguments by name, without `progress`.
+        threads: of each process.
+    """
     from pydantic import TypeAdapter
 
     kinds = get_type_hints(function)
-    return {name: TypeAdapter(kinds[name]).dump_python(value, mode="json") for name, value in arguments.items()}
+    return {
+        "function": f"{function.__module__}:{function.__qualname__}",
+        "arguments": {k: TypeAdapter(kinds[k]).dump_python(value, mode="json") for k, value in arguments.items()},
+        "processes": arguments["options"].processes,
+        "threads": threads,
+        "device": device.wanted(),
+    }
 
 
 def carry_out(job: dict[str, Any], progress: Any = None) -> Any:
-    """Do one process's part of a job; the process has joined its world."""
+    """Do one process's part of what `job_of` made; the process has joined its world."""
     import torch
     from pydantic import TypeAdapter
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -25,7 +18,6 @@ from adapt.pretrain.model import load_with_head, objective_of
 from adapt.pretrain.step import accumulate, forward, train_step
 from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
-from tests.conftest import ROOT
 from vocab.head import Predictor
 
 
@@ -190,95 +182,6 @@ def test_training_learns_and_leaves_a_plain_folder(tmp_path, tiny_base, language
     before = (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns
     again = pretrain(tiny_base, tiny_base, language / "text.txt", language / "text.txt", given, 60, 0, tmp_path)
     assert again == facts and (tmp_path / "model" / "model.safetensors").stat().st_mtime_ns == before
-
-
-# Imports once, then forks a child for every line it is told: a kill costs milliseconds, not an import of torch. A child
-# waits before the step `gate`: however fast the machine, it has not run past where it is to be killed.
-SCRIPT = """
-import os, sys, time, torch, transformers
-from pathlib import Path
-from tests.adapt.pretraining import options
-from adapt.pretrain import engine, loop
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForMaskedLM, BertTokenizerFast
-torch.set_num_threads(1)
-source, text, root = map(Path, sys.argv[1:])
-o = options(checkpoint_seconds=0.0, dropout=0.1, batch_tokens=512, micro_batch_tokens=128, tuning="embeddings-first")
-for line in sys.stdin:
-    name, stall, gate = line.split()
-    child = os.fork()
-    if child == 0:
-        os.environ["LEXIGRAFT_TEST_STALL"] = stall
-        train_step = loop.train_step
-        def gated(setup, step):
-            time.sleep(600 if step == int(gate) else 0)
-            return train_step(setup, step)
-        loop.train_step = gated
-        engine.pretrain(source, source, text, text, o, 60, 3, root / name)
-        os._exit(0)
-    print(child, flush=True)
-    print(os.waitpid(child, 0)[1], flush=True)
-"""
-
-
-class Server:
-    """Runs the script; `start` gives the process id of a training, `wait` its exit status."""
-
-    def __init__(self, source, text, root):
-        command = [sys.executable, "-c", SCRIPT, str(source), str(text), str(root)]
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def start(self, name, stall=0, gate=-1):
-        self.process.stdin.write(f"{name} {stall} {gate}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def wait(self):
-        return int(self.process.stdout.readline())
-
-
-def digest(folder):
-    return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
-
-
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
-def test_killed_anywhere_it_ends_in_the_same_bytes(tmp_path, tiny_base, language):
-    def steps():
-        log = tmp_path / "cut" / "log.jsonl"
-        return len(log.read_text().splitlines()) if log.is_file() else 0
-
-    def wait_for(condition):
-        until = time.monotonic() + 120
-        while not condition():
-            assert time.monotonic() < until
-            time.sleep(0.002)
-
-    server = Server(tiny_base, language / "text.txt", tmp_path)
-    server.start("whole")
-    assert server.wait() == 0
-    draw = random.Random(0)
-    root = tmp_path / "cut" / "checkpoints"
-    for number in range(6):
-        mark = 6 + 9 * number + draw.randrange(4)
-        stalled = number in (1, 3)
-        child = server.start("cut", 60 if stalled else 0, mark + 3)
-        if stalled:  # killed while a checkpoint is being written
-            wait_for(lambda: list(root.glob(".partial-*/weights.safetensors")))
-        else:
-            wait_for(lambda mark=mark: steps() >= mark)
-            time.sleep(draw.random() * 0.05)
-        os.kill(child, signal.SIGKILL)
-        assert server.wait() == signal.SIGKILL
-    server.start("cut")
-    assert server.wait() == 0
-    server.process.stdin.close()
-    server.process.wait(timeout=60)
-    server.process.stdout.close()
-    facts = json.loads((tmp_path / "cut" / "finished.json").read_text())["facts"]
-    assert len(facts["resumed_from"]) == 4 and facts["resumed_from"][-1] > 50 and not facts["notices"]
-    assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
-    log = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in log] == list(range(1, 61))
-    assert len(listed(root)) == 2 and not list(root.glob(".partial-*"))
 
 
 def test_other_settings_start_afresh_and_say_so(tmp_path, tiny_source, language):
