@@ -12,14 +12,17 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
-from adapt.evaluate.task import TASKS
+from adapt.evaluate.task import TASKS, TaskFiles
 from adapt.pretrain.device import DeviceName
+from adapt.pretrain.mixing import SOURCE, TEXT, TRIPLES
 from adapt.pretrain.options import BUDGETS, Pretrain
 from adapt.pretrain.presets.preset import PRESETS, PresetOptions
+from adapt.selection.select import Select
 from lexigraft import InputError
 from vocab.options import Options, options_of
 from vocab.tokenizer.algorithm import ALGORITHMS
 from vocab.tokenizer.options import BuildOptions, Size
+from vocab.transplant.auto import AutoOptions
 from vocab.transplant.method import METHODS
 from vocab.vectors import KINDS
 
@@ -28,7 +31,11 @@ NEW_WORDS = frozenset({"adapted", "scratch"})  # arms that use the tokenizer bui
 HANDED_OUT = ("adapted", "keep", "scratch")  # whose model a run hands out: the first of these that it trained
 
 
-MethodOptions = options_of(METHODS, "MethodOptions")
+MethodOptions = create_model(
+    "MethodOptions",
+    __base__=options_of(METHODS, "MethodOptions"),
+    auto=(AutoOptions, Field(default_factory=AutoOptions, description="How method `auto` chooses.")),
+)
 _TASKS: dict[str, Any] = {
     task.name: (task.options | None, Field(default=None, description=task.summary)) for task in TASKS if task.files
 }
@@ -59,11 +66,30 @@ class Corpus(Options):
     """Share of the lines set aside, in blocks of 50 neighbours, when no held-out file is given."""
     max_characters: int | None = Field(None, gt=0)
     """Train on at most this many characters of text (whole lines, from the start); what is held out stays the same."""
+    select: Select = Field(default_factory=Select)
+    """Which lines of the training text are used."""
+    source_text: list[Path] = Field(default_factory=list)
+    """Text of a language that the source model knows: replayed in training (`pretrain.mix.replay`), and a share of it,
+    as of `text`, kept apart to measure forgetting on."""
+    others: dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]*$")], list[Path]] = Field(default_factory=dict)
+    """Text of further languages that are trained beside this one (`pretrain.mix.alpha`): `swa: [swahili.txt]`."""
+    triples: Path | None = None
+    """Facts that are trained on (`pretrain.mix.triples`), one a line: head, a tab, relation, a tab, tail."""
 
     @field_validator("max_characters", mode="before")
     @classmethod
     def _whole(cls, value: Any) -> Any:
         return float(value) if isinstance(value, str) else value  # YAML reads 1e6 as text
+
+    @field_validator("others")
+    @classmethod
+    def _names_apart(cls, others: dict[str, list[Path]]) -> dict[str, list[Path]]:
+        for name, files in others.items():
+            if name in (TEXT, SOURCE, TRIPLES):
+                raise ValueError(f"no language can be called {name!r}: another corpus of the run is")
+            if not files:
+                raise ValueError(f"{name} names no file")
+        return others
 
 
 class Tokenizer(BuildOptions):
@@ -95,8 +121,8 @@ class Transplant(Options):
     method: str | None = Field(
         None, json_schema_extra={"examples": ["auto", "focus -> subwords -> mean", *METHODS.names]}
     )
-    """A method or a chain (`focus -> subwords -> mean`), or `auto` (tried before training); nothing means the default
-    chain."""
+    """A method or a chain (`focus -> subwords -> mean`), or `auto` (tried in a short training); nothing means the
+    default chain."""
     vectors: str | None = Field(None, json_schema_extra={"examples": list(KINDS)})
     """Evidence about the new tokens, or a file of word vectors, for methods that need it; nothing means what the method
     was published with."""
@@ -110,7 +136,7 @@ class Transplant(Options):
     """Bilingual dictionary (source word, tab, target word), for methods that use one."""
     edits: Path | None = None
     """Rows written by hand, YAML (`▁gida: {▁house: 1.0}`), put in place of what the method made."""
-    options: MethodOptions = Field(default_factory=MethodOptions)  # type: ignore[valid-type]
+    options: MethodOptions = Field(default_factory=MethodOptions)
     """Options of single methods."""
 
     @field_validator("vectors")
@@ -193,6 +219,7 @@ class RunConfig(Options):
     def _consistent(self) -> RunConfig:
         if not self.corpus.text:
             raise ValueError("corpus.text names no file")
+        self._texts_are_there()
         other = [arm for arm in self.arms if arm in NEW_WORDS]
         if self.pretrain.distil.weight and other:
             raise ValueError(
@@ -200,6 +227,30 @@ class RunConfig(Options):
                 f"`arms`: {', '.join(other)}"
             )
         return self
+
+    @property
+    def like(self) -> list[Path]:
+        """Files whose texts selected lines should be like, where a ranking wants to know."""
+        if "like" not in self.corpus.select.needs:
+            return []
+        tasks = [getattr(self.evaluate.tasks, task.name, None) for task in TASKS]
+        return self.corpus.select.like or [files.train for files in tasks if isinstance(files, TaskFiles)]
+
+    def _texts_are_there(self) -> None:
+        """Refuse settings that need a text which is not given."""
+        corpus, needs, code = self.corpus, self.corpus.select.needs, self.pretrain.mix.code_switch
+        if code.words and self.transplant.dictionary is None:
+            raise ValueError("pretrain.mix.code_switch needs a bilingual dictionary: transplant.dictionary")
+        if code.from_source and not corpus.source_text:
+            raise ValueError(f"pretrain.mix.code_switch.direction {code.direction} needs corpus.source_text")
+        if "like" in needs and not self.like:
+            raise ValueError(f"corpus.select: {needs['like']} needs tasks, or texts in corpus.select.like")
+        if "foreign" in needs and not corpus.source_text and not corpus.others:
+            raise ValueError(
+                f"corpus.select: {needs['foreign']} needs another language's text: corpus.source_text or corpus.others"
+            )
+        if self.pretrain.selective.reference and len({arm in NEW_WORDS for arm in self.arms if arm != "source"}) > 1:
+            raise ValueError("pretrain.selective.reference has one vocabulary, the arms have two: leave some out")
 
     def paths_from(self, base: Path) -> RunConfig:
         """Return a copy whose relative file names are taken from `base` (the folder of the YAML file)."""

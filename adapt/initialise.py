@@ -127,7 +127,7 @@ def initialise(
         "tokenizer: {algorithm: unigram, vocab_size: 16000}",
         "transplant: {method: null"
         + (f", dictionary: {shown(dictionary)}" if dictionary else "")
-        + "}  # null: our default chain; auto: chosen by forecast; see lexigraft methods",
+        + "}  # null: our default chain; auto: tried in a short training; see lexigraft methods",
         "pretrain: {minutes: 10}  # for each trained arm; or steps: 2000",
         "evaluate:",
         "  mode: probe  # or finetune: the whole model, takes long without a GPU",

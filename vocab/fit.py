@@ -256,22 +256,34 @@ def _train(
     import torch
 
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.95), weight_decay=0.01)
-    warm, losses = max(1, options.updates // 10), []
+    losses = []
     for step, (table, size) in enumerate(batches):
-        late = max(0.0, (step - warm) / max(1, options.updates - warm))
-        scale = min((step + 1) / warm, 0.55 + 0.45 * math.cos(math.pi * late))
-        for group in optimiser.param_groups:
-            group["lr"] = options.rate * scale
         nats, number = _nats(model, table)
         # By bytes, not tokens: equal text weighs the same whatever it is cut into.
-        (nats / size).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        update(optimiser, nats / size, options.rate * pace(step, options.updates))
         losses.append(float(nats.detach()) / number)
         if progress is not None:
             progress(done + step + 1, total, {"loss": losses[-1]})
     return losses
+
+
+def pace(step: int, steps: int) -> float:
+    """Share of the highest learning rate at a step: up over a tenth of the steps, then a cosine down to a tenth."""
+    warm = max(1, steps // 10)
+    late = max(0.0, (step - warm) / max(1, steps - warm))
+    return min((step + 1) / warm, 0.55 + 0.45 * math.cos(math.pi * late))
+
+
+def update(optimiser: Any, loss: torch.Tensor, rate: float) -> None:
+    """One step of an optimiser down a loss; gradients are cut to norm 1."""
+    import torch
+
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], 1.0)
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
 
 
 def _score(model: Any, held: Sequence[Batch]) -> float:

@@ -226,9 +226,7 @@ def word_bits(
 
     if model.get_output_embeddings() is None:
         raise InputError("this model has no language-modelling head", found=type(model).__name__)
-    causal = type(model).__name__.endswith(("CausalLM", "LMHeadModel")) or bool(
-        getattr(model.config, "is_decoder", False)
-    )
+    causal = is_causal(model)
     if not causal and tokenizer.mask_token_id is None:
         raise InputError("scoring a masked model needs a mask token", found="a tokenizer without one")
     room = min(context_tokens, getattr(model.config, "max_position_embeddings", None) or context_tokens)
@@ -291,7 +289,7 @@ class _Row:
 
 def _masked_windows(number: int, place: _Place, tokenizer: Any, room: int) -> list[_Row]:
     """Make a row for each piece of the word: it and all after it hidden, those before it shown."""
-    begin, end = _ends(tokenizer)
+    begin, end = ends_of(tokenizer)
     size = room - len(begin) - len(end)
     spare = size - (place.last - place.first)
     left = max(0, min(place.first - spare // 2, len(place.ids) - size))
@@ -320,7 +318,13 @@ def _causal_windows(number: int, place: _Place, tokenizer: Any, room: int) -> li
     return [_Row(number, ids[:-1], np.arange(len(ids) - 1 - count, len(ids) - 1), ids[len(ids) - count :])]
 
 
-def _ends(tokenizer: Any) -> tuple[list[int], list[int]]:
+def is_causal(model: Any) -> bool:
+    """Whether a model with a language-modelling head is a decoder: it reads from left to right."""
+    named = type(model).__name__.endswith(("CausalLM", "LMHeadModel"))
+    return named or bool(getattr(model.config, "is_decoder", False))
+
+
+def ends_of(tokenizer: Any) -> tuple[list[int], list[int]]:
     """Tokens before and after a line: [CLS] and [SEP], or <s> and </s>, or none."""
     begin = tokenizer.cls_token_id if tokenizer.cls_token_id is not None else tokenizer.bos_token_id
     end = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id

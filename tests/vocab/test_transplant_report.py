@@ -220,54 +220,6 @@ def test_lines_are_drawn_in_order_and_seeded():
     assert abs(mean - 499.5) < 4 * (1000 / math.sqrt(12)) / math.sqrt(2000)
 
 
-@pytest.fixture
-def close(tiny_source, monkeypatch):
-    """A new tokenizer that shares most tokens with the source, and a text with all of them."""
-    import vocab.transplant.forecasting as forecasting
-
-    tokens = [t for t in load_tokenizer(tiny_source).get_vocab() if t.isalpha() and len(t) > 1]
-    monkeypatch.setattr(forecasting, "FEWEST", 4)
-    text = [" ".join(tokens[i::3]) + " mata kudawato" for i in range(3)] * 4
-    return metaspace([*(f"▁{t}" for t in tokens), "▁mata", "▁kudawato", *"abcdefghiklmnorstuwy"]), text
-
-
-def test_auto_asks_the_model(tiny_source, close):
-    target, text = close
-    other = np.random.default_rng(0).standard_normal((len(load_tokenizer(tiny_source)), 5))
-    graft = vocab.transplant(tiny_source, target, method="auto", texts=text, source_vectors=other)
-    chosen = graft.report["auto"]
-    assert set(chosen["bits"]) >= {"default", "subwords", "kriging"} and not {"mean", "random"} & set(chosen["bits"])
-    assert chosen["not_run"]["dictionary"] == "needs dictionary" and graft.report["method"] == chosen["method"]
-    assert "one space" in chosen["not_run"]["wechsel"], "what was given does not fit it: left out, and said"
-    best = min(chosen["bits"], key=chosen["bits"].get)
-    taken = "default" if "No method" in chosen["why"] or "default is kept" in chosen["why"] else best
-    assert best in chosen["why"] or best == "default"
-    score = list(graft.report["before_training"]["models"].values())[-1]["value"]
-    assert score == pytest.approx(chosen["bits"][taken]), "what was taken is what the graft has"
-    assert "Why this method" in graft.markdown and chosen["why"] in graft.markdown
-
-
-def test_auto_goes_by_forecast_where_the_model_cannot_be_asked(tiny_base, close):
-    target, text = close
-    graft = vocab.transplant(tiny_base, target, method="auto", texts=text)
-    chosen = graft.report["auto"]
-    assert "bits" not in chosen and set(chosen["forecast"]) >= {"default", "subwords", "kriging"}
-    mrr = {name: found["mrr"] for name, found in chosen["forecast"].items()}
-    best = max(mrr, key=mrr.get)
-    assert (f"{best} is" in chosen["why"] and "on hidden shared tokens" in chosen["why"]) or best == "default"
-    with pytest.raises(InputError, match="too few shared tokens"):
-        vocab.transplant(tiny_base, metaspace(["▁qq", "q"]), method="auto", texts=["qq"] * 3)
-
-
-def test_auto_needs_something_to_go_by(tiny_source):
-    far = metaspace(["▁qq", "q"])
-    with pytest.raises(InputError, match="too few shared tokens"):
-        vocab.transplant(tiny_source, far, method="auto", texts=["qq"] * 3, score=False)
-    graft = vocab.transplant(tiny_source, far, method="auto", texts=["qq q"] * 3)
-    assert graft.report["auto"]["forecast"] == {} and graft.report["auto"]["bits"]
-    assert any(note.startswith("no forecast: too few shared tokens") for note in graft.report["notes"])
-
-
 def test_reports_can_be_written_as_json(graft):
     assert json.loads(json.dumps(graft.report)) == graft.report
     assert torch.isfinite(graft.model.get_input_embeddings().weight).all()

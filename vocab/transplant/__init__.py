@@ -46,8 +46,8 @@ def transplant(
         source: folder, hub id or model (a model given is not changed: the graft gets a copy).
         target: the new tokenizer: an object, a folder, a file or a hub id.
         method: a method's name (as published, with its own fallback), a chain (`focus -> subwords -> mean`), `auto`
-            (what the model's bits before training, or else a forecast, say is best), or None: focus on counts and
-            characters with the norm restored, then old pieces, then the mean.
+            (what a short training of a shrunken model, or else a forecast, says is best; see `auto.AutoOptions`), or
+            None: focus on counts and characters with the norm restored, then old pieces, then the mean.
         vectors: evidence about the target's tokens: an array (target vocabulary, k), what `vocab.token_vectors`
             returns, a kind of it to be made from `texts`, or a file of word vectors.
         source_vectors: the same for the source's tokens, for methods that compare across vocabularies.
@@ -57,13 +57,12 @@ def transplant(
         edits: rows written by hand, put in place of what the method made; see `Mixture.edit`.
         texts: paths or a re-iterable of lines in the language: evidence and the report's frequencies come from them.
         seed: seed of everything drawn.
-        options: options by method name.
+        options: options by method name, and those of `auto`.
         source_tokenizer: where the source's tokenizer is, if not beside the model.
         trust_remote_code: run code that comes with the source model.
         score: put into the report how well source, copy + random and graft write the language before any training, on
-            words of the texts, or of the held-out texts given here; False leaves it out. It loads the whole model,
-            three times one after the other.
-        progress: called as (steps done, steps in all, {"step": what}).
+            words of the texts, or of the held-out texts given here; False leaves it out. It loads the whole model.
+        progress: called as (steps done, steps in all, {"step": what}); `notice` in what is for people to read.
 
     Returns:
         The graft: model, tokenizer, mixture, report.
@@ -75,7 +74,7 @@ def transplant(
     from vocab.transplant import chain
     from vocab.transplant.setting import Setting
 
-    clock = Clock(progress, 5 + (score is not False))
+    clock = Clock(progress, 5 + (method == AUTO) + (score is not False))
     links = chain.parse(None if method == AUTO else method)
     settings = chain.options_of(links, options, default=method is None)
     written = {} if edits is None else read_edits(edits)
@@ -84,16 +83,19 @@ def transplant(
         source, target, vectors=vectors, source_vectors=source_vectors, dictionary=dictionary, parallel=parallel,
         helper=helper, texts=texts, seed=seed, source_tokenizer=source_tokenizer, trust_remote_code=trust_remote_code,
     )  # fmt: skip
-    clock("evidence")
     chosen = None
     if method == AUTO:
         from vocab.transplant.auto import choose
 
-        chosen = choose(setting, options, score=score)
+        clock("choosing")
+        heldout = None if isinstance(score, bool) else score
+        chosen = choose(setting, options, heldout=heldout, progress=clock.part)
         links, settings = chosen.links, chosen.options
+    clock("evidence")
     problem = setting.problem(links, default=method in (None, AUTO))
     clock("mixing")
-    mixture = chain.run(problem, links, settings).edit(written)
+    made = chosen.mixture if chosen is not None else None
+    mixture = (chain.run(problem, links, settings) if made is None else made).edit(written)
     return finish(
         setting, mixture, links, clock, evidence=problem.vectors.kind if problem.vectors else "none", score=score,
         facts={} if chosen is None else {"auto": chosen.facts},
@@ -165,6 +167,11 @@ class Clock:
         self.step = step
         if self.progress is not None:
             self.progress(len(self.seconds), self.total, {"step": step})
+
+    def part(self, done: float, total: float, facts: dict[str, Any]) -> None:
+        """Tell how far the step is that is going on."""
+        if self.progress is not None:
+            self.progress(len(self.seconds) + done / max(total, 1), self.total, {"step": self.step, **facts})
 
     def stop(self) -> dict[str, float]:
         """End the step that is going on; says what each took, in seconds."""

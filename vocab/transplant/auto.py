@@ -1,26 +1,44 @@
-"""Choose a method among those whose needs are met, and say why: by the model's own bits, or else by forecast."""
+"""Choose a method among those whose needs are met, and say why: by a short training, or else by forecast."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from lexigraft import InputError
-from vocab.transplant import chain
+from vocab.transplant import AUTO, Progress, chain
 from vocab.transplant.forecasting import DEFAULT, Candidate, compare, of_setting, runnable
 from vocab.transplant.method import METHODS
 from vocab.transplant.setting import DEFAULT_EVIDENCE, WITHOUT_TEXT
-from vocab.transplant.start import cannot_be_scored, score_rows
+from vocab.transplant.start import cannot_be_scored
+from vocab.transplant.trial import TrialOptions, trial
 
 if TYPE_CHECKING:
+    from vocab.mixture import Mixture
     from vocab.options import Options
     from vocab.transplant.setting import Setting
 
-MEASURE = "mrr"
-MARGIN = 0.02  # of the default chain's bits: what a method must save for certain; training evens out less
+MEASURE = "cosine"  # it orders methods as training does better than ranks do: docs/forecast.md
 MOST = 1000  # hidden tokens a draw: enough to tell methods apart that are worth telling apart
-# They do not look at the token that a row is for: floors, which a forecast would only measure.
+# They do not look at the token that a row is for: floors, which a trial would only measure.
 FLOORS = frozenset({"copy", "mean", "multivariate", "random", "reinit"})
+
+
+class AutoOptions(TrialOptions):
+    """How `auto` chooses."""
+
+    by: Literal["trial", "forecast"] | None = None
+    """trial: a shrunken model is trained on each method's rows; forecast: shared tokens are hidden and their rows made;
+    nothing: a trial where the source has a language-modelling head and there is text, else a forecast."""
+    margin: float = Field(0.03, ge=0)
+    """Nats a token by which a method must be ahead of the default chain in the trial, beyond the noise of the held-out
+    tokens: as much as another seed may change."""
+    forecast: bool = False
+    """Forecast all methods for the report, also where a trial decides."""
 
 
 @dataclass(frozen=True)
@@ -31,59 +49,82 @@ class Choice:
         links: the chain.
         options: its options.
         facts: why, the figures, and what could not run, for the report.
+        mixture: its rows, where they were made to choose.
     """
 
     links: tuple[str, ...]
     options: dict[str, Options]
     facts: dict[str, Any]
+    mixture: Mixture | None = None
 
 
-def choose(setting: Setting, options: Any = None, *, score: Any = True) -> Choice:
+def options_of(given: Any) -> AutoOptions:
+    """Take `auto`'s own options out of the options by method.
+
+    Raises:
+        InputError: they are not known.
+    """
+    value = getattr(given, AUTO, {}) if isinstance(given, BaseModel) else (given or {}).get(AUTO, {})
+    try:
+        return value if isinstance(value, AutoOptions) else AutoOptions.model_validate(value)
+    except ValidationError as error:
+        raise InputError(f"options of {AUTO}: {error.errors()[0]['msg']}", found=repr(value)) from None
+
+
+def choose(setting: Setting, options: Any = None, *, heldout: Any = None, progress: Progress | None = None) -> Choice:
     """Try every method that can run and take the best; the default chain where none is ahead of it beyond noise.
 
-    A model that can be scored is asked itself, with each method's rows and before any training; for another the
-    forecast on hidden shared tokens is all there is. All methods are given the same evidence: what the caller gave, or
-    counts and characters (characters alone without text).
+    All methods are given the same evidence: what the caller gave, or counts and characters (characters alone without
+    text).
 
     Args:
         setting: what the transplant starts from.
-        options: options by method name.
-        score: whether models may be scored, and on what text; see `vocab.transplant`.
+        options: options by method name, `auto`'s own under that name.
+        heldout: text to measure on, that no evidence was made from; None: a part of the setting's texts.
+        progress: told how far it is, and once of a `notice`: how long it will take.
 
     Raises:
-        InputError: the model cannot be scored, and there are too few shared tokens for a forecast.
+        InputError: a trial is not possible, and there are too few shared tokens for a forecast.
     """
+    own = options_of(options)
     vectors = setting.vectors if setting.vectors is not None else DEFAULT_EVIDENCE
     if setting.texts is None and setting.vectors is None:
         vectors = WITHOUT_TEXT
     names = [name for name in runnable(setting) if name not in FLOORS]
     candidates = {name: Candidate(None if name == DEFAULT else name, vectors, options) for name in names}
     refused: dict[str, str] = {}
-    facts: dict[str, Any] = {"forecast": {}}
-    table, least = None, 0.0
-    try:
-        table = of_setting(setting, candidates, most=MOST, refused=refused)
-        shown = ["mrr", "mrr_low", "mrr_high", "first", "cosine", "seconds"]
-        facts["forecast"] = table[shown].astype(float).round(4).to_dict("index")
-    except InputError as error:
-        if score is False or cannot_be_scored(setting):
-            raise
-        setting.notes.append(f"no forecast: {error}")
-    scored = None if score is False else _scored(setting, candidates, refused, None if score is True else score)
-    if scored is not None and "models" in scored:
-        facts["bits"] = {name: row["value"] for name, row in scored["models"].items() if name != "source"}
-        best = min(facts["bits"], key=lambda name: facts["bits"][name])
-        # The others' differences to the default: below 0 is better.
-        gap, low, high = (-x for x in scored["models"][best].get("against", (0.0, 0.0, 0.0)))
-        low, high, unit = high, low, f"{scored['kind']} per character saved before any training"
-        least = MARGIN * facts["bits"][DEFAULT]
-    elif table is not None:
-        best, unit = str(table.index[0]), f"{MEASURE} on hidden shared tokens"
-        gap, low, high = compare(table, best, DEFAULT, MEASURE)
+    facts: dict[str, Any] = {}
+    made: dict[str, Mixture] = {}
+    found = None
+    if own.by != "forecast":
+        try:
+            made = _made(setting, candidates, refused)
+            found = trial(setting, made, own, heldout=heldout, progress=progress)
+        except InputError as error:
+            if own.by == "trial":
+                raise
+            setting.notes.append(f"no trial: {error}")
+    table = None
+    if found is None or own.forecast:
+        try:
+            table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
+            shown = ["mrr", "mrr_low", "mrr_high", "first", "cosine", "cosine_low", "cosine_high", "seconds"]
+            facts["forecast"] = table[shown].astype(float).round(4).to_dict("index")
+        except InputError as error:
+            if found is None:
+                raise
+            setting.notes.append(f"no forecast: {error}")
+    if found is not None:
+        best, gap, unit = _by_trial(found)
+        least = own.margin
+        facts["trial"] = {"layers": own.layers, "steps": own.steps, "tokens": len(found[DEFAULT]),
+                          "loss": {name: round(float(nats.mean()), 4) for name, nats in found.items()}}  # fmt: skip
     else:
-        raise InputError("auto has nothing to choose by", found=(scored or {}).get("note", "no text and no forecast"))
-    ahead = f"{gap:+.3f} {unit}, 95 % interval {low:+.3f} to {high:+.3f}"
-    method = best if best != DEFAULT and low > least else None
+        assert table is not None
+        best = str(table[MEASURE].idxmax())
+        gap, unit, least = compare(table, best, DEFAULT, MEASURE), f"{MEASURE} on hidden shared tokens", 0.0
+    ahead = f"{gap[0]:+.3f} {unit}, 95 % interval {gap[1]:+.3f} to {gap[2]:+.3f}"
+    method = best if best != DEFAULT and gap[1] > least else None
     if best == DEFAULT:
         why = f"No method that can run is ahead of the default chain ({len(names) - len(refused)} tried)."
     elif method is None:
@@ -94,24 +135,36 @@ def choose(setting: Setting, options: Any = None, *, score: Any = True) -> Choic
         why = f"{best} is ahead of the default chain: {ahead}."
     links = chain.parse(method)
     needs = {m.name: f"needs {' and '.join(sorted(m.needs))}" for m in METHODS if m.name not in {*names, *FLOORS}}
-    facts |= {"method": " -> ".join(links), "why": why, "not_run": needs | refused}
-    return Choice(links, chain.options_of(links, options, default=method is None), facts)
+    facts |= {"by": "forecast" if found is None else "trial", "method": " -> ".join(links), "why": why,
+              "not_run": needs | refused}  # fmt: skip
+    taken = made.get(DEFAULT if method is None else method)
+    return Choice(links, chain.options_of(links, options, default=method is None), facts, taken)
 
 
-def _scored(
-    setting: Setting, candidates: dict[str, Candidate], refused: dict[str, str], heldout: Any
-) -> dict[str, Any] | None:
-    """Score the model with each candidate's rows, the default chain's last."""
-    if cannot_be_scored(setting) or (setting.texts is None and heldout is None):
-        return None
+def _made(setting: Setting, candidates: Mapping[str, Candidate], refused: dict[str, str]) -> dict[str, Mixture]:
+    """Make every candidate's rows; one that cannot use what was given is left out, and in `refused` is told why.
+
+    Raises:
+        InputError: the model has no language-modelling head, or there is no text: rows would be made for nothing.
+    """
+    if why := cannot_be_scored(setting):
+        raise InputError(why.rstrip("."))
+    if setting.texts is None:
+        raise InputError("no text was given")
     made = {}
-    for name, candidate in sorted(candidates.items(), key=lambda item: item[0] == DEFAULT):
-        if name in refused:
-            continue
+    for name, candidate in candidates.items():
         links, default = chain.parse(candidate.method), candidate.method is None
         try:
             problem = setting.problem(links, default=default, vectors=candidate.vectors)
             made[name] = chain.run(problem, links, chain.options_of(links, candidate.options, default=default))
         except InputError as error:
             refused[name] = str(error)
-    return score_rows(setting, made, heldout=heldout)
+    return made
+
+
+def _by_trial(found: dict[str, np.ndarray]) -> tuple[str, tuple[float, float, float], str]:
+    """Say which is best, by how much it is ahead of the default with a 95 % interval (paired over tokens), the unit."""
+    best = min(found, key=lambda name: found[name].mean())
+    gap = found[DEFAULT] - found[best]
+    mean, reach = float(gap.mean()), 1.96 * float(gap.std() / np.sqrt(len(gap)))
+    return best, (mean, mean - reach, mean + reach), "nats a held-out token saved"

@@ -13,6 +13,7 @@ import numpy as np
 from lexigraft import InputError
 from vocab.mixture import Mixture
 from vocab.options import Options
+from vocab.transplant import AUTO
 from vocab.transplant.method import METHODS, Problem
 from vocab.transplant.specials import specials
 
@@ -54,7 +55,8 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
 
     Args:
         links: the chain.
-        given: options by method name, each its options model or a mapping; or a model with one field a method.
+        given: options by method name, each its options model or a mapping; or a model with one field a method. Those
+            of `auto` are not looked at.
         default: whether the chain is the default chain.
 
     Raises:
@@ -66,7 +68,8 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
         given = {name: getattr(given, name) for name in type(given).model_fields}
     given = {str(name).rstrip("_").replace("_", "-"): value for name, value in (given or {}).items()}
     for name in given:
-        METHODS[name]
+        if name != AUTO:
+            METHODS[name]
     result: dict[str, Options] = {}
     for link in links:
         method = METHODS[link]

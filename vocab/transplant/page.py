@@ -81,17 +81,24 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
 
 
 def _choice(chosen: dict[str, Any]) -> Section:
-    bits, forecast = chosen.get("bits", {}), chosen["forecast"]
+    tried, forecast = chosen.get("trial"), chosen.get("forecast", {})
     section = Section("Why this method", [chosen["why"]])
     section.items = [f"Not tried: {name} ({why})" for name, why in chosen["not_run"].items()]
-    section.head = ["method", "bits per character:", "mrr:", "95 % interval:", "first:", "cosine:", "seconds:"]
-    for name in sorted({**bits, **forecast}, key=lambda name: bits.get(name, -forecast.get(name, {}).get("mrr", 0.0))):
-        cells = ["-"] * 5
+    loss = {} if tried is None else tried["loss"]
+    if tried is not None:
+        section.text.append(
+            f"Loss: nats a held-out token ({tried['tokens']:,} of them) after the source's first {tried['layers']} "
+            f"layers were trained for {tried['steps']} steps on each method's rows; less is better."
+        )
+    section.head = ["method", *(["loss:"] if loss else [])]
+    section.head += ["cosine:", "95 % interval:", "mrr:", "first:", "seconds:"] if forecast else []
+    for name in sorted({**loss, **forecast}, key=lambda name: loss.get(name, -forecast.get(name, {}).get("cosine", 0))):
+        cells = [f"{loss[name]:.3f}" if name in loss else "-"] if loss else []
         if found := forecast.get(name):
-            low, high = (f"{found[key]:.3f}" for key in ("mrr_low", "mrr_high"))
-            cells = [f"{found['mrr']:.3f}", f"{low} to {high}", f"{100 * found['first']:.1f} %"]
-            cells += [f"{found['cosine']:.3f}", f"{found['seconds']:.1f}"]
-        section.rows.append([name, f"{bits[name]:.3f}" if name in bits else "-", *cells])
+            low, high = (f"{found[key]:.3f}" for key in ("cosine_low", "cosine_high"))
+            cells += [f"{found['cosine']:.3f}", f"{low} to {high}", f"{found['mrr']:.3f}"]
+            cells += [f"{100 * found['first']:.1f} %", f"{found['seconds']:.1f}"]
+        section.rows.append([name, *cells, *["-"] * (len(section.head) - 1 - len(cells))])
     return section
 
 

@@ -1,0 +1,248 @@
+"""A short training as a trial: the model's first layers on each method's rows, and their loss on text held out.
+
+All candidates start from the same first layers and head of the source and see the same batches with the same words
+hidden; they differ in their rows alone, and share the target's tokens, so that nats a token can be compared. Our own;
+what it is worth as a forecast of the order after a long training: docs/forecast.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from lexigraft import InputError
+from vocab.options import Options
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from vocab.mixture import Mixture
+    from vocab.transplant.setting import Setting
+
+Progress = Callable[[float, float, dict[str, Any]], None]
+_FEWEST = 200  # held-out tokens, below which a loss says nothing
+_LINES = 4  # lines drawn for each row: enough for short ones
+_TIMED = 3  # steps by which the whole is timed
+_SCORED = 32  # rows scored at once
+
+
+class TrialOptions(Options):
+    """How a shrunken model is trained on each candidate's rows."""
+
+    layers: int = Field(3, ge=1)
+    """Layers of the source that are kept, from the first on."""
+    steps: int = Field(75, ge=1)
+    """Steps of training."""
+    batch_tokens: int = Field(256, ge=1)
+    """Tokens of a step."""
+    sequence_length: int = Field(64, ge=8)
+    """Tokens of a row."""
+    lr: float = Field(2e-4, gt=0)
+    """Highest learning rate; reached after a tenth of the steps, then a cosine down to a tenth of it."""
+    mask_rate: float = Field(0.15, gt=0, lt=1)
+    """Share of words hidden from a masked model, all pieces of a word together."""
+    heldout_tokens: int = Field(8192, ge=256)
+    """Tokens that the loss is measured on."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows without padding, and what is asked of the model.
+
+    Attributes:
+        ids: int64 (rows, length), what it reads.
+        flat: int64 (asked,), places in the flattened rows where it is asked.
+        labels: int64 (asked,), the tokens it is asked for.
+    """
+
+    ids: NDArray[np.int64]
+    flat: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """The same for all candidates: what is learnt from, a batch a step, and what is held out."""
+
+    train: list[Batch]
+    held: list[Batch]
+
+    @classmethod
+    def of(cls, setting: Setting, options: TrialOptions, causal: bool, heldout: Any = None) -> Exercise:
+        """Draw text, cut it into rows, hide words.
+
+        Args:
+            setting: what the transplant starts from, with texts.
+            options: how much of it.
+            causal: every token is asked for, none is hidden.
+            heldout: text to measure on; None: a fifth of the lines that are drawn from the texts.
+
+        Raises:
+            InputError: too little text, or no mask token.
+        """
+        from vocab.score import sample_lines
+        from vocab.tokenizer.texts import Lines
+
+        rows = max(1, options.batch_tokens // options.sequence_length)
+        held_rows = -(-options.heldout_tokens // options.sequence_length)
+        lines = sample_lines(setting.texts, _LINES * (rows * options.steps + held_rows), setting.seed)
+        if heldout is None:
+            held, lines = lines[::5], [line for number, line in enumerate(lines) if number % 5]
+        else:
+            held = sample_lines(Lines(heldout), _LINES * held_rows, setting.seed)
+        draw = np.random.default_rng(setting.seed)
+        table, test = (_rows(setting, found, options.sequence_length, causal) for found in (lines, held))
+        if not len(table) or test[:held_rows].size < _FEWEST:
+            raise InputError(
+                "too little text to try methods on", found=f"{table.size} tokens and {test.size} held out",
+                expected=f"{options.sequence_length} and {_FEWEST} or more",
+            )  # fmt: skip
+        order = np.concatenate([draw.permutation(len(table)) for _ in range(-(-rows * options.steps // len(table)))])
+        ask = _ask_all if causal else _Hide(setting, options.mask_rate, draw)
+        train = [ask(table[order[i * rows : (i + 1) * rows]]) for i in range(options.steps)]
+        parts = range(0, min(len(test), held_rows), _SCORED)
+        return cls(train, [ask(test[:held_rows][i : i + _SCORED]) for i in parts])
+
+
+def trial(
+    setting: Setting,
+    rows: Mapping[str, Mixture],
+    options: TrialOptions,
+    *,
+    heldout: Any = None,
+    progress: Progress | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Train the shrunken model on each candidate's rows and measure its loss on held-out text.
+
+    Args:
+        setting: what the transplant starts from: texts, and a source with a language-modelling head.
+        rows: mixtures by name. Those that make equal rows are trained once.
+        options: how.
+        heldout: text to measure on; None: a part of the setting's texts, which are then not trained on.
+        progress: told steps done, all steps, and of the first one after some steps `notice`: how long it will take.
+
+    Returns:
+        Nats of every held-out token asked for, by name; the tokens are the same for all. The same seed gives the same
+        numbers on the same kind of processor with as many threads.
+
+    Raises:
+        InputError: too little text, or no mask token.
+    """
+    import torch
+
+    from vocab.matrix import fingerprint
+    from vocab.score import is_causal
+    from vocab.transplant.apply import matrices_of, with_rows
+
+    small = shrunken(setting.carrier.fresh(), options.layers)
+    exercise = Exercise.of(setting, options, is_causal(small), heldout)
+    total = options.steps * len(rows)
+    known: dict[tuple[str, ...], NDArray[np.float64]] = {}
+    found: dict[str, NDArray[np.float64]] = {}
+    began = time.perf_counter()
+    for number, (name, mixture) in enumerate(rows.items()):
+
+        def tell(step: int, number: int = number, name: str = name) -> None:
+            facts: dict[str, Any] = {"step": f"trying {name}"}
+            if not number and step == _TIMED:
+                seconds = (time.perf_counter() - began) / _TIMED * total
+                facts["notice"] = f"trying {len(rows)} methods for {options.steps} steps each: some {seconds:.0f} s"
+            if progress is not None:
+                progress(number * options.steps + step, total, facts)
+
+        # The rows that are trained are this candidate's own, and so must the body be.
+        model = copy.deepcopy(with_rows(small, mixture, setting.old, setting.new))
+        key = tuple(fingerprint(matrix) for matrix in matrices_of(model, setting.new).values())
+        if key not in known:
+            with torch.random.fork_rng(devices=[]):
+                known[key] = _learn(model, exercise, options, tell)
+        found[name] = known[key]
+    return found
+
+
+def shrunken(model: PreTrainedModel, layers: int) -> PreTrainedModel:
+    """Cut a model down to its first layers, in place, in float32."""
+    from torch import nn
+
+    config: Any = model.config.get_text_config()
+    depth = config.num_hidden_layers
+    for module in list(model.base_model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.ModuleList) and len(child) == depth:
+                setattr(module, name, child[:layers])
+    config.num_hidden_layers = min(depth, layers)
+    return model.float().eval()
+
+
+def _learn(model: Any, exercise: Exercise, options: TrialOptions, tell: Callable[[int], None]) -> NDArray[np.float64]:
+    """Train a model and return the nats of every held-out token; dropout stays off, so that nothing is drawn."""
+    import torch
+
+    from vocab.fit import pace, update
+    from vocab.head import Predictor
+
+    predictor = Predictor.of(model)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    for step, batch in enumerate(exercise.train):
+        if len(batch.labels):
+            update(optimiser, _nats(predictor, batch).mean(), options.lr * pace(step, options.steps))
+        tell(step + 1)
+    with torch.no_grad():
+        return np.concatenate([_nats(predictor, batch).double().numpy() for batch in exercise.held])
+
+
+def _nats(predictor: Any, batch: Batch) -> Any:
+    """Nats of each token that is asked for."""
+    import torch
+
+    device = predictor.model.get_input_embeddings().weight.device
+    ids, flat, labels = (torch.from_numpy(part).to(device) for part in (batch.ids, batch.flat, batch.labels))
+    logits = predictor.logits(predictor.gathered(ids, None, flat))
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+
+
+def _rows(setting: Setting, lines: list[str], length: int, causal: bool) -> NDArray[np.int64]:
+    """Lay lines behind each other, each with its end token, and cut them into rows with the begin token in front."""
+    from vocab.score import ends_of
+
+    begin, end = ends_of(setting.tokenizer)
+    tokens = np.concatenate([np.append(ids, end) for ids in setting.new.encode(lines)] or [np.zeros(0)]).astype(
+        np.int64
+    )
+    width = length - len(begin)
+    count = len(tokens) // width
+    cut = tokens[: count * width].reshape(count, width)
+    return np.concatenate([np.repeat(np.array([begin], np.int64), count, axis=0), cut], axis=1)
+
+
+def _ask_all(ids: NDArray[np.int64]) -> Batch:
+    """Ask a decoder for every token but a row's first."""
+    places = np.arange(ids.size).reshape(ids.shape)[:, :-1].ravel()
+    return Batch(ids, places, ids[:, 1:].ravel())
+
+
+class _Hide:
+    """Hides words from a masked model."""
+
+    def __init__(self, setting: Setting, rate: float, draw: np.random.Generator) -> None:
+        from vocab.view import Kind
+
+        if setting.tokenizer.mask_token_id is None:
+            raise InputError("training a masked model needs a mask token", found="a tokenizer without one")
+        self.mask, self.rate, self.draw = setting.tokenizer.mask_token_id, rate, draw
+        self.free, self.start = setting.new.kind <= Kind.BYTE, setting.new.word_start
+
+    def __call__(self, ids: NDArray[np.int64]) -> Batch:
+        free = self.free[ids].ravel()
+        word = np.cumsum(self.start[ids].ravel() | ~free)
+        hidden = free & (self.draw.random(int(word.max()) + 1) < self.rate)[word]
+        shown = np.where(hidden.reshape(ids.shape), self.mask, ids)
+        flat = np.flatnonzero(hidden)
+        return Batch(shown, flat, ids.ravel()[flat])
