@@ -65,7 +65,7 @@ def test_all_candidates_are_asked_the_same(setting):
         hidden = np.isin(np.arange(whole.size), a.flat)
         assert (border | (hidden[1:] == hidden[:-1])).all() and not (hidden & special).any()
     assert sum(batch.ids.size for batch in one.held) == 512 and len(one.train) == 6
-    held = Exercise.of(setting, options, causal=False, heldout=["kuda wato " * 40] * 4).held
+    held = Exercise.of(setting, options, causal=False, heldout=[" ".join(["kuda wato"] * 40)] * 4).held
     shown = {setting.new.forms[i] for batch in held for i in batch.labels}
     assert shown <= {"▁kuda", "▁wato"}
 

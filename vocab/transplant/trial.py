@@ -82,7 +82,7 @@ class Exercise:
             setting: what the transplant starts from, with texts.
             options: how much of it.
             causal: every token is asked for, none is hidden.
-            heldout: text to measure on; None: a fifth of the lines that are drawn from the texts.
+            heldout: text to measure on; None: lines of the texts, evenly among those that are drawn.
 
         Raises:
             InputError: too little text, or no mask token.
@@ -92,9 +92,11 @@ class Exercise:
 
         rows = max(1, options.batch_tokens // options.sequence_length)
         held_rows = -(-options.heldout_tokens // options.sequence_length)
-        lines = sample_lines(setting.texts, _LINES * (rows * options.steps + held_rows), setting.seed)
+        every = rows * options.steps + (held_rows if heldout is None else 0)
+        lines = sample_lines(setting.texts, _LINES * every, setting.seed)
         if heldout is None:
-            held, lines = lines[::5], [line for number, line in enumerate(lines) if number % 5]
+            gap = max(2, every // held_rows)
+            held, lines = lines[::gap], [line for number, line in enumerate(lines) if number % gap]
         else:
             held = sample_lines(Lines(heldout), _LINES * held_rows, setting.seed)
         draw = np.random.default_rng(setting.seed)
