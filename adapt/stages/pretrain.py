@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapt.config import RunConfig
 from adapt.events import Report
@@ -12,6 +12,42 @@ from adapt.files import write_json
 from adapt.graph import Context, Stage
 from adapt.stages.budget import PREPARED, origin
 from adapt.stages.source import weight_files
+
+if TYPE_CHECKING:
+    from adapt.pretrain.engine import Branch
+
+
+def train(context: Context, arm: str, folder: Path, report: Report, branch: Branch | None = None) -> dict[str, Any]:
+    """Train one arm of a run, and write `facts.json`.
+
+    Args:
+        context: the run, its corpus and budget done.
+        arm: which model.
+        folder: gets what `pretrain` writes; of the checkpoints those that are to be kept stay.
+        report: told of progress.
+        branch: end the arm's training from one of its checkpoints instead.
+    """
+    from adapt.pretrain.checkpoint import keep_only
+    from adapt.pretrain.engine import pretrain
+
+    model, tokenizer = origin(context, arm)
+    corpus, options = context.path("corpus"), context.config.pretrain
+    facts = pretrain(
+        model,
+        tokenizer,
+        corpus / "train.txt",
+        corpus / "heldout.txt",
+        options,
+        steps=context.facts("budget")["steps"][arm],
+        seed=context.config.seed,
+        folder=folder,
+        progress=report,
+        branch=branch,
+    )
+    keep_only(folder / "checkpoints", facts.get("kept_checkpoints", []))
+    shutil.rmtree(folder / "tokens", ignore_errors=True)
+    write_json(folder / "facts.json", facts)
+    return facts
 
 
 def stage(config: RunConfig, source: Path, arm: str) -> Stage:
@@ -21,25 +57,7 @@ def stage(config: RunConfig, source: Path, arm: str) -> Stage:
     options = config.pretrain.model_dump(mode="json", exclude={"checkpoint_seconds"})
 
     def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
-        from adapt.pretrain.engine import pretrain
-
-        model, tokenizer = origin(context, arm)
-        corpus = context.path("corpus")
-        facts = pretrain(
-            model,
-            tokenizer,
-            corpus / "train.txt",
-            corpus / "heldout.txt",
-            config.pretrain,
-            steps=context.facts("budget")["steps"][arm],
-            seed=config.seed,
-            folder=folder,
-            progress=report,
-        )
-        for left in ("checkpoints", "tokens"):
-            shutil.rmtree(folder / left, ignore_errors=True)
-        write_json(folder / "facts.json", facts)
-        return facts
+        return train(context, arm, folder, report)
 
     files = weight_files(source) if arm == "keep" else ()
     options |= {"threads": config.threads, "device": config.device}
