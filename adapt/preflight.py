@@ -15,6 +15,7 @@ from adapt.events import clock
 from adapt.files import digest_of, read_json, write_json
 from adapt.graph import Context
 from adapt.pretrain.options import BUDGETS
+from adapt.pretrain.selective import Selective
 from adapt.stages.source import tokenizer_folder
 from lexigraft import InputError
 
@@ -65,12 +66,14 @@ def estimate(context: Context) -> Estimate:
     if before is None:
         words = tokenizer_folder(config.source, context.source)
         with context.events.progress("preflight") as report:
-            measured = measure(
-                context.source, words, config.corpus.text[0], config.pretrain, config.seed, progress=report
-            )
+            # A reference model has the vocabulary of the arms, which is not always the source's.
+            options = config.pretrain.model_copy(update={"selective": Selective()})
+            measured = measure(context.source, words, config.corpus.text[0], options, config.seed, progress=report)
         before = {"settings": key, "measured": measured}
     measured = before["measured"]
     trained = [arm for arm in config.arms if arm != "source"]
+    if config.pretrain.selective.reference:
+        measured = {**measured, "seconds_per_step": measured["seconds_per_step"] * (1 + 2 * _FORWARD_SHARE)}
     a_step = float(measured["seconds_per_step"])
     times, extra = _scratch(context, measured) if "scratch" in trained else (1.0, 0.0)
     # Evaluation has the cores of all processes that train, but a single GPU.
@@ -93,7 +96,8 @@ def estimate(context: Context) -> Estimate:
         pretrain_seconds=steps * a_step * cost,
         evaluate_seconds=tasks * len(config.arms) + scored * len(trained) + 30.0,
         other_seconds=20.0 + size / 2**20 * 8.0,
-        memory_bytes=float(measured["peak_rss_bytes"]) + extra * measured["processes"],
+        memory_bytes=float(measured["peak_rss_bytes"])
+        + (extra + sum(p.stat().st_size for p in config.pretrain.selective.files.values())) * measured["processes"],
         # weights of each trained arm, two checkpoints with two optimiser moments while training, the transplanted model
         disk_bytes=weights * (len(trained) + 1 + 2 * 3) + 50 * 2**20,
         steps=steps,
@@ -134,14 +138,27 @@ def refuse_bad_input(context: Context) -> None:
         InputError: a file is missing or not in its form; file and line are named.
     """
     from adapt.pretrain.model import objective_of
+    from adapt.pretrain.triples import read_triples
     from adapt.stages.scratch import chosen
+    from corpora.parallel import read_dictionary
     from corpora.text import read_lines
     from vocab.view import Vocabulary
 
     config = context.config
-    for file in [*config.corpus.text, *([config.corpus.heldout] if config.corpus.heldout else [])]:
+    corpus = config.corpus
+    texts = [*corpus.text, *corpus.source_text, *(file for files in corpus.others.values() for file in files)]
+    for file in [*texts, *([corpus.heldout] if corpus.heldout else []), *corpus.select.like]:
         for _ in read_lines(file):
             pass
+    reference = config.pretrain.selective.reference
+    if reference and not (reference / "config.json").is_file():
+        raise InputError(
+            "pretrain.selective.reference: not a model folder", file=reference, expected="config.json in it"
+        )
+    if corpus.triples:
+        read_triples(corpus.triples)
+    if config.transplant.dictionary:
+        read_dictionary(config.transplant.dictionary)
     for task in TASKS:
         files = getattr(config.evaluate.tasks, task.name, None)
         if task.inspect is not None and isinstance(files, TaskFiles):

@@ -11,6 +11,7 @@ from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
 from adapt.stages.budget import PREPARED, origin
+from adapt.stages.corpus import beside
 from adapt.stages.source import weight_files
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def train(context: Context, arm: str, folder: Path, report: Report, branch: Bran
         seed=context.config.seed,
         folder=folder,
         progress=report,
+        beside=beside(context.config, corpus),
         branch=branch,
     )
     keep_only(folder / "checkpoints", facts.get("kept_checkpoints", []))
@@ -59,6 +61,11 @@ def stage(config: RunConfig, source: Path, arm: str) -> Stage:
     def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         return train(context, arm, folder, report)
 
-    files = weight_files(source) if arm == "keep" else ()
+    dictionary = beside(config, source).dictionary
+    files = (
+        *(weight_files(source) if arm == "keep" else ()),
+        *config.pretrain.selective.files.values(),
+        *([dictionary] if dictionary else []),
+    )
     options |= {"threads": config.threads, "device": config.device}
     return Stage(f"pretrain/{arm}", work, inputs, options, files, resumable=True)
