@@ -32,6 +32,14 @@ def head_parts(model: Any) -> tuple[list[Any], Any]:
     return [], decoder
 
 
+def longest_row(model: Any) -> int | None:
+    """Tokens that a row can have; None when the configuration does not say. RoBERTa's first positions are padding's."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    places = (module for name, module in model.named_modules() if name.endswith("position_embeddings"))
+    padding = next((getattr(module, "padding_idx", None) for module in places), None)
+    return positions if positions is None or padding is None else positions - padding - 1
+
+
 @dataclass
 class Predictor:
     """A model as the trainer and the scorer see it: body, transform, decoder.

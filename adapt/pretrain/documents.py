@@ -90,7 +90,7 @@ class DocumentAttention:
         window = getattr(config, "sliding_window", None)
         forms = ["all"] if window is None else ["layers", "window", "all"]
         start = (getattr(config, "pad_token_id", None) or 0) + 1
-        added = getattr(config, "_attn_implementation", "eager") != "sdpa"
+        added = getattr(config, "_attn_implementation", "eager") == "eager"
         failures: list[str] = []
         for form, first in product(forms, (0, start, None)):
             way = cls(causal, window, form, first, added)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from adapt.pretrain.attention import use_plain_products
 from adapt.pretrain.data import Blocks, Stream, Symbols, TokenFile
 from adapt.pretrain.device import autocast, device, moved, wants_bf16
 from adapt.pretrain.distributed import World
 from adapt.pretrain.documents import DocumentAttention
+from adapt.pretrain.gradients import clear, clip, vocabulary_matrices
 from adapt.pretrain.mixing import TEXT, MixedStream, mixed
 from adapt.pretrain.model import load_with_head, objective_of, recompute, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
@@ -24,7 +26,7 @@ from adapt.pretrain.selective import reference_for, select
 from adapt.pretrain.triples import Tailed, predict_tails
 from adapt.tuning.tuning import TUNINGS, Tuning
 from lexigraft import InputError
-from vocab.head import Predictor
+from vocab.head import Predictor, longest_row
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +58,7 @@ class Setup:
     bf16: bool
     device: torch.device
     world: World
+    kept: list[Any]  # parameters whose gradient keeps its memory
     documents: DocumentAttention | None = None
     teacher: Teacher | None = None
     reference: Setup | None = None  # says which tokens count
@@ -114,7 +117,7 @@ def set_up(
     if symbols.size > rows:
         raise InputError("the tokenizer has more ids than the model has embeddings", file=tokenizer_dir,
                          found=f"{symbols.size} ids, {rows} rows")  # fmt: skip
-    longest = getattr(model.config, "max_position_embeddings", None)
+    longest = longest_row(model)
     if longest and options.sequence_length > longest:
         raise InputError("sequence_length is more than the model's positions", file=model_dir,
                          found=options.sequence_length, expected=f"at most {longest}")  # fmt: skip
@@ -133,6 +136,8 @@ def set_up(
     if not trained:
         raise InputError(f"the tuning {tuning.name!r} leaves nothing to train", file=model_dir)
     world.same(list(trained.values()))
+    if not options.compile:
+        use_plain_products(model)
     predictor = Predictor.of(model)
     apart = None
     if options.packing and options.attention == "document":
@@ -149,8 +154,8 @@ def set_up(
     model.train()
     optimizer = make_optimizer(model, trained, options)
     setup = Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
-                 optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world, apart,
-                 teacher=teacher)  # fmt: skip
+                 optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world,
+                 vocabulary_matrices(model, predictor.decoder), apart, teacher=teacher)  # fmt: skip
     if options.selective.reference is not None:
         setup.reference = reference_for(setup, options.selective.reference, tokenizer_dir)
     return setup
@@ -187,7 +192,8 @@ def forward(setup: Setup, batch: Batch, teacher: Teacher | None = None, *, each:
         if setup.predictor.full:
             losses = cross_entropy(gathered.float(), labels, reduction="none")
         else:
-            losses = token_cross_entropy(gathered, decoder.weight, decoder.bias, labels)
+            into = decoder.weight.grad if any(decoder.weight is kept for kept in setup.kept) else None
+            losses = token_cross_entropy(gathered, decoder.weight, decoder.bias, labels, into)
         if each:
             return losses
         return losses.sum() if teacher is None else losses.sum() + teacher.loss_sum(gathered, decoder, inputs)
@@ -235,9 +241,9 @@ def train_step(setup: Setup, step: int) -> dict[str, Any]:
     if setup.reference is not None:
         batch = select(setup, setup.reference, batch, options.selective.share)
     torch.manual_seed((setup.seed * 1_000_003 + step + (setup.world.rank << 48)) % (1 << 63))  # dropout
-    setup.optimizer.zero_grad(set_to_none=True)
+    clear(setup.optimizer, setup.kept)
     loss = accumulate(setup, batch)
-    norm = float(torch.nn.utils.clip_grad_norm_(list(setup.trained.values()), CLIP))
+    norm = clip(setup.trained.values(), CLIP)
     if math.isfinite(loss) and math.isfinite(norm):
         setup.optimizer.step()
     return {"loss": loss, "predicted": len(batch.labels), "tokens": int(batch.attention.sum()), "lr": rate,

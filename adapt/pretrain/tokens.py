@@ -119,7 +119,7 @@ class TokenFile:
         """How often each id occurs, (size,) int64."""
         total = np.zeros(size, dtype=np.int64)
         with (self.folder / "ids.bin").open("rb") as handle:  # not through the map, whose pages would stay in memory
-            while len(part := np.fromfile(handle, dtype=self.facts["dtype"], count=1 << 22)):
+            while len(part := np.fromfile(handle, dtype=self.facts["dtype"], count=1 << 20)):
                 total += np.bincount(part, minlength=size)
         return total
 

@@ -101,6 +101,14 @@ def test_a_model_that_cannot_keep_documents_apart_is_refused(kind, tmp_path, tin
     setup_on(folder, language / "text.txt", tmp_path, options(attention="document", packing=False))
 
 
+def test_positions_that_belong_to_padding_are_not_counted_on(tmp_path, tiny_source, language):
+    folder, text = saved(tmp_path / "model", tiny_source, "xlm-roberta"), language / "text.txt"
+    setup = setup_on(folder, text, tmp_path, options(sequence_length=65, batch_tokens=130))
+    assert train_step(setup, 0)["loss"] > 0
+    with pytest.raises(InputError, match=r"positions; found 66; expected at most 65"):
+        setup_on(folder, text, tmp_path, options(sequence_length=66, batch_tokens=132))
+
+
 def test_the_first_token_of_a_document_is_not_predicted_from_the_one_before(tmp_path):
     blocks = Blocks(np.array([[2, 5, 3, 2, 6, 7, 3, 0]]), np.zeros((1, 8), bool), np.array([[1, 1, 1, 2, 2, 2, 2, 0]]))
     symbols = Symbols.of(wordpiece([*"abcd"]))
