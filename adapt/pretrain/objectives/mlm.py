@@ -8,7 +8,8 @@ pieces reads the answer off its neighbours. A word is what stands between white 
 are also learnt from its earlier ones: what filling in a word from left to right asks for (vocab/score.py). Measured on
 Chichewa with an English BERT at equal steps, pseudo-bits a character, lower is better: vocabulary kept (three pieces a
 word) 4.11 with `word`, 3.71 with `word-l2r`; the rate of 0.3 instead of 0.15 (Wettig et al. 2023 find up to 0.4 good):
-3.68. Without it a comparison of vocabularies would favour the one that cuts words less.
+3.68. Without it a comparison of vocabularies would favour the one that cuts words less. (There the rate was the chance
+of a word; now it is the share of the tokens for every unit, so that some more words are chosen.)
 
 `ngram` hides one to three words in a row, n with chance ~ 1/n: spans as in Joshi et al. 2020 (SpanBERT, section 3.1),
 the lengths those of Lan et al. 2020 (ALBERT, section 4.1). `similar` puts a token like the hidden one where the mask
