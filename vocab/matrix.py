@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-_CELLS = 1 << 22  # numbers held at once
+_CELLS = 1 << 20  # numbers held at once
 _BLOCK = 1024  # rows multiplied at once in float32: few enough that rounding stays far below what rows hold
 
 
@@ -26,7 +26,7 @@ def fingerprint(matrix: Any, n_source: int | None = None) -> str:
 
 
 def parts(matrix: Any, rows: int) -> Iterator[slice]:
-    """Cut the first rows of a matrix into slices of some 16 MB each, as float32."""
+    """Cut the first rows of a matrix into slices of some 4 MB each, as float32."""
     return blocks(rows, max(_CELLS // int(matrix.shape[1]), 1))
 
 

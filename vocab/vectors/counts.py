@@ -19,7 +19,7 @@ from vocab.view import Kind, Vocabulary
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-_POSITIONS = 2_000_000
+_POSITIONS = 400_000  # of text looked at at once: some 60 MB
 _ROWS = 16_384
 
 
@@ -82,7 +82,7 @@ def count_pairs(ids: np.ndarray, starts: np.ndarray, tokens: int, columns: np.nd
     """
     from scipy.sparse import csr_matrix
 
-    column = np.full(tokens, -1, np.int64)
+    column = np.full(tokens, -1, np.int32)
     column[columns] = np.arange(len(columns))
     width = 2 * len(columns)
     total = csr_matrix((tokens, width), dtype=np.float32)
@@ -90,7 +90,7 @@ def count_pairs(ids: np.ndarray, starts: np.ndarray, tokens: int, columns: np.nd
         part = ids[starts[first] : starts[last]].astype(np.int64)
         line = np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))
         number = len(part)
-        context = np.full((number, 2 * window), -1, np.int64)
+        context = np.full((number, 2 * window), -1, np.int32)
         for distance in range(1, min(window, number - 1) + 1):
             same = line[distance:] == line[:-distance]
             left, right = column[part[:-distance]], column[part[distance:]]
