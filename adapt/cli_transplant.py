@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from adapt.cli_tokenizer import Output, Texts, new_folder
 from lexigraft import InputError
 
 if TYPE_CHECKING:
+    from rich.status import Status
+
+    from vocab.transplant import Progress
     from vocab.transplant.graft import Graft
 
 console = Console()
@@ -55,10 +58,12 @@ def run(
     import vocab
 
     new_folder(output)
-    graft = vocab.transplant(
-        _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors, dictionary=dictionary,
-        parallel=parallel, helper=helper, edits=edits, texts=text or None, seed=seed, score=_scored(score, heldout),
-    )  # fmt: skip
+    with console.status("") as status:
+        graft = vocab.transplant(
+            _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors,
+            dictionary=dictionary, parallel=parallel, helper=helper, edits=edits, texts=text or None, seed=seed,
+            score=_scored(score, heldout), progress=_shown_on(status),
+        )  # fmt: skip
     _wrote(graft, output)
 
 
@@ -78,10 +83,11 @@ def apply(
     from vocab.transplant.reuse import apply_mixture
 
     new_folder(output)
-    graft = apply_mixture(
-        mixture, _folder(source), tokenizer, texts=text or None, parallel=parallel, seed=seed,
-        score=_scored(score, heldout),
-    )  # fmt: skip
+    with console.status("") as status:
+        graft = apply_mixture(
+            mixture, _folder(source), tokenizer, texts=text or None, parallel=parallel, seed=seed,
+            score=_scored(score, heldout), progress=_shown_on(status),
+        )  # fmt: skip
     _wrote(graft, output)
 
 
@@ -173,6 +179,17 @@ def _scored(score: bool, heldout: Path | None) -> object:
     if heldout is not None and not score:
         raise InputError("--heldout is text to score on", found="--no-score", expected="one of the two")
     return score if heldout is None else heldout
+
+
+def _shown_on(status: Status) -> Progress:
+    """Show steps on a line that changes; what is for people to read stays."""
+
+    def progress(done: float, total: float, facts: dict[str, Any]) -> None:
+        if "notice" in facts:
+            console.print(facts["notice"], highlight=False, soft_wrap=True)
+        status.update(f"{facts['step']} ({100 * done / total:.0f} %)")
+
+    return progress
 
 
 def _wrote(graft: Graft, output: Path) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
 from adapt.cli import app
+from adapt.tuning.adapters import attach, load_tuned, parameters, save_tuned, shapes
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
-from vocab.tokenizer.load import load_tokenizer
+from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.transplant.load import load_model
 
 LINES = ["mata kuda wato tree", "walks talked the house of mata", "kuda watoing house mata", "tree wato kuda"] * 5
@@ -48,6 +54,41 @@ def test_run_apply_explain(call, tiny_source):
     assert one.equal(two)
     with pytest.raises(InputError, match="--heldout is text to score on"):
         call("apply", "made", tiny_source, "--output", "third", "--no-score", "--heldout", "text.txt")
+
+
+def test_auto_says_how_long_it_takes(call, tiny_source):
+    Path("long.txt").write_text("\n".join(LINES * 200) + "\n", encoding="utf-8")
+    said = call("run", tiny_source, "new", "--text", "long.txt", "--method", "auto", "--no-score", "--output", "made")
+    assert re.search(r"trying \d methods for \d+ steps each: some \d+ s", said) and "Why this method" in said
+    assert json.loads(Path("made/transplant.json").read_text(encoding="utf-8"))["auto"]["by"] == "trial"
+
+
+def test_adapters_of_the_body_go_along(call, tiny_source):
+    """The vocabulary turned about: the model with its adapters then says the same of the same tokens."""
+    model = load_model(tiny_source)
+    for name, coupling in (("language", 2), ("task", None)):
+        attach(model, name, 4, coupling)
+        with torch.no_grad():
+            for parameter in parameters(model, name).values():
+                parameter.normal_(0, 0.3)
+    save_tuned(model, Path("source"))
+    old = load_tokenizer(tiny_source)
+    old.save_pretrained("source")
+    order = np.random.default_rng(0).permutation(len(old))
+    state = json.loads(old.backend_tokenizer.to_str())
+    place = {int(index): new for new, index in enumerate(order)}
+    state["model"]["vocab"] = {token: place[index] for token, index in state["model"]["vocab"].items()}
+    for token in state["added_tokens"]:
+        token["id"] = place[token["id"]]
+    wrap(Tokenizer.from_str(json.dumps(state)), **old.special_tokens_map).save_pretrained("turned")
+    said = call("run", "source", "turned", "--method", "copy", "--output", "made")
+    assert "adapters go along as they are (language, task)" in said
+    ids = torch.arange(10, 22)[None]
+    with torch.no_grad():
+        expected, plain = (load(Path("source"))(input_ids=ids).logits[..., order] for load in (load_tuned, load_model))
+        found = load_tuned("made")(input_ids=torch.tensor([[place[int(i)] for i in ids[0]]])).logits
+    assert torch.allclose(found, expected, atol=1e-5) and not torch.allclose(found, plain, atol=1e-2)
+    assert shapes(load_tuned("made")) == shapes(model)
 
 
 def test_check(call, tiny_source):

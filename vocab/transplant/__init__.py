@@ -137,6 +137,10 @@ def finish(
     from vocab.transplant.template import with_template
 
     measured = dict(facts)
+    if names := [file.stem.removeprefix("adapter-") for file in setting.carrier.adapters]:
+        setting.notes.append(
+            f"adapters go along as they are ({', '.join(names)}); what is measured here is without them"
+        )
     if score is not False:
         clock("scoring")
         heldout = None if score is True else score

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # What a sentence-embedding model has beside its weights: how states become one vector.
 _BESIDE = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json")
+_ADAPTERS = "adapter-*.safetensors"  # bottleneck adapters that a training left beside the weights
 
 
 @dataclass
@@ -67,6 +68,11 @@ class Carrier:
         model = load_model(where, trust_remote_code=trust_remote_code)
         return cls(model, folder if folder.is_dir() else None, trust_remote_code=trust_remote_code)
 
+    @property
+    def adapters(self) -> list[Path]:
+        """Files of adapters beside the weights. They belong to the body, whose width no new vocabulary changes."""
+        return [] if self.folder is None else sorted(self.folder.glob(_ADAPTERS))
+
     def fresh(self) -> PreTrainedModel:
         """Return a whole model as it was before any row was put on, if `model` is untouched or lies in a folder."""
         if self.folder is not None:
@@ -87,6 +93,8 @@ class Carrier:
             if self.folder.resolve() == folder.resolve():
                 raise InputError("this would write over the source model", file=folder, expected="another folder")
             _copy_beside(self.folder, folder)
+            for file in self.adapters:
+                shutil.copyfile(file, folder / file.name)
         if model is not None or self.folder is None:
             (self.model if model is None else model).save_pretrained(folder)
             return
