@@ -2,8 +2,9 @@
 
 The plain way keeps the logits of all predicted tokens several times over: as the product, in fp32, as log-probabilities
 and as their gradient; with 250,000 columns that is most of a step's memory, and moving it much of its time. Here the
-product is kept once, in the precision it was computed in, and everything else lives for one block. The values are
-those of `cross_entropy(linear(...))`, sums in fp32.
+exponentials are kept once, relative to their block's largest and in the precision of the product, and everything else
+lives for one block; the gradient needs no second exponential. The values are those of `cross_entropy(linear(...))`,
+sums in fp32.
 """
 
 from __future__ import annotations
@@ -17,52 +18,56 @@ BLOCK = 8192  # columns at a time
 
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states: Any, weight: Any, bias: Any, labels: Any) -> Any:  # noqa: D102
+    def forward(ctx: Any, states: Any, weight: Any, bias: Any, labels: Any, into: Any) -> Any:  # noqa: D102
         half = torch.is_autocast_enabled(states.device.type)
         dtype = torch.get_autocast_dtype(states.device.type) if half else states.dtype
         read = states.to(dtype)
-        count, columns = len(states), len(weight)
-        logits = torch.empty(count, columns, dtype=dtype, device=states.device)
-        peak = torch.full((count,), -torch.inf, device=states.device)
-        total = torch.zeros(count, device=states.device)
-        for first in range(0, columns, BLOCK):
-            last = min(first + BLOCK, columns)
+        known = torch.empty(len(states), device=states.device)
+        shares, peaks, totals = [], [], []
+        for first in range(0, len(weight), BLOCK):
+            last = min(first + BLOCK, len(weight))
             part = read @ weight[first:last].to(dtype).T
             if bias is not None:
-                part = part + bias[first:last].to(dtype)
-            logits[:, first:last] = part
-            exact = part.float()
-            higher = torch.maximum(peak, exact.amax(1))
-            total = total * (peak - higher).exp() + exact.sub_(higher[:, None]).exp_().sum(1)
-            peak = higher
-        spread = peak + total.log()
-        ctx.save_for_backward(read, weight, bias, labels, logits, spread)
-        return spread - logits.gather(1, labels[:, None])[:, 0].float()
+                part += bias[first:last].to(dtype)
+            here = ((labels >= first) & (labels < last)).nonzero()[:, 0]
+            known[here] = part[here, labels[here] - first].float()
+            peak = part.amax(1).float()
+            exact = part.float().sub_(peak[:, None]).exp_()
+            peaks.append(peak)
+            totals.append(exact.sum(1))
+            shares.append(exact.to(dtype))
+        peak = torch.stack(peaks)
+        spread = torch.logsumexp(peak + torch.stack(totals).log(), 0)
+        ctx.save_for_backward(read, weight, bias, labels, (peak - spread).exp(), *shares)
+        ctx.into = into
+        return spread - known
 
     @staticmethod
     def backward(ctx: Any, above: Any) -> Any:  # noqa: D102
-        read, weight, bias, labels, logits, spread = ctx.saved_tensors
+        read, weight, bias, labels, scales, *shares = ctx.saved_tensors
+        into = ctx.into
         for_states, for_weight, for_bias = ctx.needs_input_grad[:3]
         states = torch.zeros(read.shape, dtype=torch.float32, device=read.device) if for_states else None
-        rows = torch.empty_like(weight) if for_weight else None
+        rows = torch.empty_like(weight) if for_weight and into is None else None
         sums = torch.empty_like(bias) if bias is not None and for_bias else None
-        for first in range(0, len(weight), BLOCK):
+        for number, first in enumerate(range(0, len(weight), BLOCK)):
             last = min(first + BLOCK, len(weight))
-            share = logits[:, first:last].float().sub_(spread[:, None]).exp_()
+            share = shares[number] * (scales[number] * above)[:, None]
             here = ((labels >= first) & (labels < last)).nonzero()[:, 0]
-            share[here, labels[here] - first] -= 1
-            share.mul_(above[:, None])
+            share[here, labels[here] - first] -= above[here]
             if sums is not None:
                 torch.sum(share, 0, out=sums[first:last])
             half = share.to(read.dtype)
             if rows is not None:
                 rows[first:last] = half.T @ read
+            elif for_weight:
+                into[first:last] += half.T @ read
             if states is not None:
                 states += half @ weight[first:last].to(read.dtype)
-        return states, rows, sums, None
+        return states, rows, sums, None, None
 
 
-def token_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> Any:
+def token_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any, into: Any = None) -> Any:
     """-ln p(label) in nats, token by token.
 
     Args:
@@ -70,13 +75,15 @@ def token_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> Any
         weight: (V, d), the decoder's weight.
         bias: (V,), or None.
         labels: (n,) int64.
+        into: (V, d), what the gradient of the weight is added to in the backward pass (its `grad`, so that there is no
+            second tensor of that size); None leaves it to autograd.
 
     Returns:
         (n,), differentiable with respect to states, weight and bias.
     """
-    return _LinearCrossEntropy.apply(states, weight, bias, labels)
+    return _LinearCrossEntropy.apply(states, weight, bias, labels, into)
 
 
-def linear_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any) -> Any:
+def linear_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any, into: Any = None) -> Any:
     """Sum of -ln p(label) in nats: a scalar; arguments as `token_cross_entropy`."""
-    return token_cross_entropy(states, weight, bias, labels).sum()
+    return token_cross_entropy(states, weight, bias, labels, into).sum()

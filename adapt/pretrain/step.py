@@ -15,7 +15,7 @@ from adapt.pretrain.data import Blocks, Stream, Symbols, TokenFile
 from adapt.pretrain.device import autocast, device, moved, wants_bf16
 from adapt.pretrain.distributed import World
 from adapt.pretrain.documents import DocumentAttention
-from adapt.pretrain.gradients import clear, clip, vocabulary_matrices
+from adapt.pretrain.gradients import added_in_place, clear, clip, vocabulary_matrices
 from adapt.pretrain.mixing import TEXT, MixedStream, mixed
 from adapt.pretrain.model import load_with_head, objective_of, recompute, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
@@ -209,13 +209,14 @@ def accumulate(setup: Setup, batch: Batch) -> float:
     losses = []
     micro = setup.micro_rows(batch)
     begin, end = setup.world.share(len(batch.inputs))
-    for first in range(begin, end, micro):
-        part = batch.part(first, min(first + micro, end))
-        if not len(part.labels):
-            continue
-        loss = forward(setup, part, setup.teacher) / predicted
-        loss.backward()
-        losses.append(loss.detach())
+    with added_in_place(setup.model, setup.kept):
+        for first in range(begin, end, micro):
+            part = batch.part(first, min(first + micro, end))
+            if not len(part.labels):
+                continue
+            loss = forward(setup, part, setup.teacher) / predicted
+            loss.backward()
+            losses.append(loss.detach())
     setup.world.add_gradients([p for p in setup.trained.values() if p.requires_grad])
     return setup.world.totals([sum(map(float, losses))])[0]
 
