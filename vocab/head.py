@@ -27,6 +27,8 @@ def head_parts(model: Any) -> tuple[list[Any], Any]:
         return [model.vocab_transform, model.activation, model.vocab_layer_norm], decoder
     if hasattr(model, "predictions") and hasattr(model.predictions, "LayerNorm"):  # ALBERT
         return [model.predictions.dense, model.predictions.activation, model.predictions.LayerNorm], decoder
+    if hasattr(model, "generator_predictions"):  # ELECTRA
+        return [model.generator_predictions], decoder
     if hasattr(model, "head") and hasattr(model.head, "dense"):  # ModernBERT
         return [model.head], decoder
     return [], decoder

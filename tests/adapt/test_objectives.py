@@ -34,6 +34,7 @@ ENCODERS = {
     "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 48},
     "modernbert": {"local_attention": 12, "global_attn_every_n_layers": 2},
     "albert": {"embedding_size": 16},
+    "electra": {"embedding_size": 16},
 }
 DECODERS = {
     "llama": {"num_key_value_heads": 1},
@@ -69,6 +70,7 @@ def test_a_packed_row_costs_what_its_documents_cost_alone(kind, attention, tmp_p
     folder = saved(tmp_path / "model", tiny_source, kind)
     given = options(attention="document", sequence_length=48, batch_tokens=48 * 6, unit="word")
     setup = setup_on(folder, short_lines(tmp_path, language), tmp_path, given)
+    assert not setup.predictor.full
     setup.model.set_attn_implementation(attention)
     if attention == "eager":
         setup.documents = type(setup.documents).of(setup.predictor, kind in DECODERS, 48, folder)
