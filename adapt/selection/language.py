@@ -32,7 +32,10 @@ class LanguageOptions(Options):
 
 def prepare(evidence: Evidence, options: LanguageOptions) -> Judge:
     """Make the filter: count the runs of three characters of the text and of each other language's."""
-    own, *others = (_model(path) for path in (evidence.text, *evidence.foreign))
+    counts = [_counts(path) for path in (evidence.text, *evidence.foreign)]
+    # One occurrence in the smallest sample is the least that can be known: below it all texts count as alike.
+    least = 1 / max(1, min(count.sum() for count in counts))
+    own, *others = (np.log(count / max(1, count.sum()) + least) for count in counts)
 
     def judge(lines: list[str]) -> np.ndarray:
         runs, line = _runs(lines)
@@ -44,12 +47,12 @@ def prepare(evidence: Evidence, options: LanguageOptions) -> Judge:
     return judge
 
 
-def _model(path: Path) -> np.ndarray:
-    """Log share of each run in a text, one half added to its count, (_TABLE,) float64."""
+def _counts(path: Path) -> np.ndarray:
+    """How often each run occurs in a text, (_TABLE,) float64."""
     counts = np.zeros(_TABLE)
     for lines in _sample(path):
         counts += np.bincount(_runs(lines)[0], minlength=_TABLE)
-    return np.log(counts + 0.5) - np.log((counts + 0.5).sum())
+    return counts
 
 
 def _sample(path: Path) -> Iterator[list[str]]:
