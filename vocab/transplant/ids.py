@@ -28,7 +28,8 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
         What was dropped because it has no counterpart.
 
     Raises:
-        InputError: the model counts positions from the padding id and the new tokenizer has no padding token.
+        InputError: the model counts positions from the padding id, and the new tokenizer has no padding token, or has
+            it at another id where the table of positions cannot be moved along.
     """
     moved = _moved(mixture)
     notes: list[str] = []
@@ -54,6 +55,8 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
     for module in model.modules():
         if type(module).__name__ != "Embedding" and getattr(module, "padding_idx", None) == old_pad is not None:
             module.padding_idx = pad
+    if pad != old_pad:
+        _check_positions(model, old_pad, pad)
     return list(dict.fromkeys(notes))
 
 
@@ -107,3 +110,24 @@ def _shift_positions(model: PreTrainedModel, old_pad: int | None, pad: int | Non
                 module._buffers[name] = torch.arange(len(weight), device=buffer.device).expand(1, -1)
             elif buffer is not None and name == "token_type_ids":
                 module._buffers[name] = buffer.new_zeros(1, len(weight))
+
+
+def _check_positions(model: PreTrainedModel, old_pad: int | None, pad: int | None) -> None:
+    """Refuse another padding id where positions hang on it in a way that no saved table can follow.
+
+    Some models compute the table from the padding id (M2M100 and NLLB, XGLM), some have the id in their code (MPNet):
+    loaded again, they would read every word at another place.
+    """
+    import torch
+
+    with torch.device("meta"):
+        again = type(model)(model.config)
+    for here, there in zip(model.modules(), again.modules(), strict=True):
+        computed = hasattr(here, "make_weights") and hasattr(here, "padding_idx")
+        table, anew = (getattr(module, "position_embeddings", None) for module in (here, there))
+        moved = isinstance(table, torch.nn.Embedding) and table.padding_idx != getattr(anew, "padding_idx", None)
+        if computed or moved:
+            raise InputError(
+                f"positions of {type(model).__name__} hang on the padding id, and it cannot be another one",
+                found=f"a tokenizer that pads with id {pad}", expected=f"the padding token at id {old_pad}",
+            )  # fmt: skip

@@ -19,7 +19,7 @@ WORDS = 100
 FLOOR = "copy + random"
 
 
-def before_training(setting: Setting, mixture: Mixture, name: str, *, heldout: Any = None) -> dict[str, Any] | None:
+def before_training(setting: Setting, mixture: Mixture, name: str, *, heldout: Any = None) -> dict[str, Any]:
     """Score source, floor and graft on words of the texts.
 
     Args:
@@ -53,7 +53,7 @@ def cannot_be_scored(setting: Setting) -> str | None:
 
 def score_rows(
     setting: Setting, rows: Mapping[str, Mixture], *, heldout: Any = None, words: int = WORDS
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """Score the source model and the model with each of some mixtures' rows, on the same words.
 
     Args:
@@ -64,16 +64,16 @@ def score_rows(
 
     Returns:
         What `vocab.score.side_by_side` returns, with `text` saying what was scored; only a `note` where the model
-        cannot be scored; None without text.
+        cannot be scored, or there is no text.
     """
     from vocab.score import sample_lines, sample_words, side_by_side
     from vocab.tokenizer.texts import Lines
 
     texts = setting.texts if heldout is None else Lines(heldout)
-    if texts is None:
-        return None
     if why := cannot_be_scored(setting):
         return {"note": why}
+    if texts is None:
+        return {"note": "No text was given: nothing was scored before training."}
     lines = sample_lines(texts, words, setting.seed)
     chosen = sample_words(lines, words, setting.seed)
     try:

@@ -31,6 +31,7 @@ _FEWEST = 200  # held-out tokens, below which a loss says nothing
 _LINES = 4  # lines drawn for each row: enough for short ones
 _TIMED = 3  # steps by which the whole is timed
 _SCORED = 32  # rows scored at once
+_DEPTHS = ("n_layers", "num_layers", "num_hidden_layers")  # where modules keep their own count
 
 
 class TrialOptions(Options):
@@ -179,6 +180,9 @@ def shrunken(model: PreTrainedModel, layers: int) -> PreTrainedModel:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.ModuleList) and len(child) == depth:
                 setattr(module, name, child[:layers])
+        for name in _DEPTHS:
+            if getattr(module, name, None) == depth:
+                setattr(module, name, min(depth, layers))
     config.num_hidden_layers = min(depth, layers)
     return model.float().eval()
 
