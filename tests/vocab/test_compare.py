@@ -15,12 +15,14 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from vocab.compare import METRICS, compare, measure
 from vocab.compare.bootstrap import estimate
-from vocab.compare.cut import Pieces, before_words
+from vocab.compare.cut import cut
 from vocab.compare.gini import gini
 from vocab.compare.pieces import pieces
 from vocab.compare.renyi_efficiency import efficiency
 from vocab.compare.text import read_text
 from vocab.tokenizer import train_tokenizer
+from vocab.tokenizer.cut import cut_words
+from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.texts import Lines
 from vocab.view import Kind, Vocabulary
 
@@ -254,7 +256,8 @@ def test_counts_are_those_of_whole_lines(algorithm, more):
     view = Vocabulary.of(tokenizer)
     assert_counts(view, lines)
     text = read_text(lines)
-    assert (before_words(view, text, Pieces.of(view, text.sample)) is None) == (more is ADDED)
+    assert (cut_words(view, text.lexicon, SCORED[:50]).mark is None) == (more is ADDED)
+    assert np.array_equal(cut(view, text)[2].ids, Pieces.of(view, text.sample).ids)
 
 
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])

@@ -8,14 +8,12 @@ from vocab.view import Kind
 
 def measure(measured: Measured) -> Ratio:
     """Divide the tokens that hold a part of a character by all tokens."""
-    view = measured.view
-
-    def partial(index: int) -> bool:
-        if view.kind[index] == Kind.PIECE and view.family == "byte-level":
-            return "\ufffd" in view.text[index].decode("utf-8", "replace")
-        return bool(view.kind[index] == Kind.BYTE)
-
-    return Ratio(measured.count(measured.where(partial)), measured.tokens)
+    view, partial = measured.view, measured.view.kind == Kind.BYTE
+    if view.family == "byte-level":
+        text, pieces = view.text, view.kind == Kind.PIECE
+        odd = [n for n in measured.used[pieces[measured.used]].tolist() if not text[n].isascii()]
+        partial[[n for n in odd if "\ufffd" in text[n].decode("utf-8", "replace")]] = True
+    return Ratio(measured.count(partial), measured.tokens)
 
 
 SPEC = Metric(

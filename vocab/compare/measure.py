@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lexigraft import InputError
-from vocab.compare.cut import Pieces, before_words, count_tokens
+from vocab.compare.cut import cut
 from vocab.compare.metric import Boundaries, Gold, Measured
 from vocab.compare.text import BLOCKS, Documents, Text, read_text
+from vocab.tokenizer.cut import behind_space
 from vocab.tokenizer.texts import Lines
 from vocab.view import Vocabulary
 
@@ -100,24 +101,6 @@ def _measured(
         base=base,
         given=given,
     )
-
-
-def cut(view: Vocabulary, text: Text) -> tuple[Pieces, Any, Pieces]:
-    """Cut a counted text: its words behind a space, token counts (blocks, vocabulary), and its sampled lines."""
-    sample = Pieces.of(view, text.sample)
-    mark = before_words(view, text, sample)
-    if mark is None or view.family not in ("metaspace", "byte-level"):
-        words = behind_space(view, text.words, mark)
-    else:
-        words = Pieces.joined(view, text, mark)
-    return words, count_tokens(view, text, words, mark), sample
-
-
-def behind_space(view: Vocabulary, words: Sequence[str], mark: str | None = None) -> Pieces:
-    """Cut words, each alone, as they are cut behind a space; `mark` is what `before_words` says, if it was asked."""
-    if mark is None:
-        mark = " " if view.family == "byte-level" else ""
-    return Pieces.of(view, [mark + word for word in words] if mark else words)
 
 
 def _tokens(view: Vocabulary, text: Text) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vocab.compare.cut import Pieces
 from vocab.compare.text import Text
 from vocab.registry import Registry
+from vocab.tokenizer.pieces import Pieces
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:

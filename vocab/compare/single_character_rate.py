@@ -10,14 +10,14 @@ from vocab.view import SPACE, Kind
 
 def measure(measured: Measured) -> Ratio:
     """Divide the tokens of one character by all tokens; punctuation, which stands alone anyhow, is left out."""
-    view = measured.view
+    forms = measured.view.forms
 
     def single(index: int) -> bool:
-        bare = view.forms[index].removeprefix(SPACE)
-        letter = not bare or (len(bare) == 1 and unicodedata.category(bare)[0] in "LMN")
-        return letter and view.kind[index] == Kind.PIECE
+        bare = forms[index].removeprefix(SPACE)
+        return not bare or (len(bare) == 1 and unicodedata.category(bare)[0] in "LMN")
 
-    return Ratio(measured.count(measured.where(single)), measured.tokens)
+    chosen = measured.where(single) & (measured.view.kind == Kind.PIECE)
+    return Ratio(measured.count(chosen), measured.tokens)
 
 
 SPEC = Metric(

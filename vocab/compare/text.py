@@ -8,9 +8,8 @@ they are.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lexigraft import InputError
+from vocab.tokenizer.cut import batched
 from vocab.tokenizer.texts import Lines
-from vocab.view import SPACE
+from vocab.tokenizer.words import Lexicon, Splitter
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -30,6 +30,8 @@ _BATCH = 5000
 _SAMPLE = 2000
 _LONGEST = 20_000  # characters of a sampled line
 _COMPACT = 4_000_000
+_COLUMN = (1 << 40) - 1
+_INSIDE, _FIRST, _APART = range(3)  # where a word stands: see `Text`
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,10 @@ class Text:
         documents: what a document is.
         documents_a_block: so many neighbouring documents are one block; there are 128 to 256 blocks, or as many as
             documents.
-        words: the different strings between white space, then words without the punctuation around them.
+        lexicon: the different strings between white space, then words without the punctuation around them.
         core: int64 (words,), place in `words` of each word without the punctuation around it; -1 where nothing is left.
-        strange: bool (words,), the word might be cut otherwise beside others: it holds a control character, or begins
-            with a combining mark; only lines without such words, and with single spaces, are plain.
-        inside: CSR (blocks, words), how often a word stands in a plain line, not at its beginning.
+        inside: CSR (blocks, words), how often a word stands in a plain line, not at its beginning. Plain are lines
+            with single spaces between words, none of which is strange.
         first: CSR (blocks, words), how often it begins a plain line.
         apart: CSR (blocks, words), how often it stands in another line.
         odd: the different lines that are not plain.
@@ -53,14 +54,16 @@ class Text:
         totals: for `lines`, `words`, `characters` (code points), `bytes` (UTF-8) and `graphemes`: float64 (blocks,).
         sample: up to 2,000 lines spread evenly over the text, none of more than 20,000 characters.
         sample_blocks: int64 (sample,), the block of each.
+        sample_words: int64, the places in `words` of all words of the sampled lines.
+        sample_counts: int64 (sample,), how many words each has.
+        sample_odd: bool (sample,), which are not plain.
     """
 
     lines: Lines
     documents: Documents
     documents_a_block: int
-    words: list[str]
+    lexicon: Lexicon
     core: np.ndarray
-    strange: np.ndarray
     inside: csr_matrix
     first: csr_matrix
     apart: csr_matrix
@@ -69,6 +72,14 @@ class Text:
     totals: dict[str, np.ndarray]
     sample: list[str]
     sample_blocks: np.ndarray
+    sample_words: np.ndarray
+    sample_counts: np.ndarray
+    sample_odd: np.ndarray
+
+    @property
+    def words(self) -> list[str]:
+        """The different words."""
+        return self.lexicon.words
 
     @property
     def blocks(self) -> int:
@@ -109,19 +120,25 @@ def read_text(texts: Any, *, documents: Documents = "line", blank: bool = False)
         raise InputError("unknown kind of document", found=repr(documents), expected="line, blank or file")
     lines = Lines(texts, blank=blank or documents == "blank")
     counter = _Counter()
-    for numbers, batch in _batches(lines, documents, keep_blank=blank):
+    for numbers, batch in _batches(lines, documents):
         counter.add(batch, numbers)
     return counter.finish(lines, documents)
 
 
-def _batches(lines: Lines, documents: Documents, keep_blank: bool = False) -> Iterator[tuple[np.ndarray, list[str]]]:
+def _batches(lines: Lines, documents: Documents) -> Iterator[tuple[np.ndarray, list[str]]]:
     """Give some thousand lines at a time, with the number of each one's document."""
-    numbered = _numbered(lines, documents, keep_blank)
-    while batch := list(islice(numbered, _BATCH)):
-        yield np.array([number for number, _ in batch], dtype=np.int64), [line for _, line in batch]
+    if documents == "line":
+        number = 0
+        for batch in batched(lines):
+            yield np.arange(number, number + len(batch)), batch
+            number += len(batch)
+        return
+    numbered = _numbered(lines, documents)
+    while pairs := list(islice(numbered, _BATCH)):
+        yield np.array([number for number, _ in pairs], dtype=np.int64), [line for _, line in pairs]
 
 
-def _numbered(lines: Lines, documents: Documents, keep_blank: bool) -> Iterator[tuple[int, str]]:
+def _numbered(lines: Lines, documents: Documents) -> Iterator[tuple[int, str]]:
     if documents == "file" and lines.files:
         for number, file in enumerate(lines.files):
             for line in Lines(file):
@@ -129,29 +146,24 @@ def _numbered(lines: Lines, documents: Documents, keep_blank: bool) -> Iterator[
         return
     number, filled = 0, False
     for line in lines:
-        if documents == "blank" and not line.strip():
-            number, filled = number + filled, False
-            continue
-        if line.strip() or keep_blank:
+        if line.strip():
             yield number, line
             filled = True
-            number += documents == "line"
+        elif documents == "blank":
+            number, filled = number + filled, False
 
 
 class _Counter:
     """Counts batches of lines; when there are too many blocks, two neighbours become one."""
 
     def __init__(self) -> None:
-        self.table: defaultdict[str, int] = defaultdict()
-        self.table.default_factory = self.table.__len__  # a new word gets the next number
+        self.splitter = Splitter()
         self.odd_table: defaultdict[str, int] = defaultdict()
         self.odd_table.default_factory = self.odd_table.__len__
         self.size = 1
-        self.inside, self.first, self.apart, self.odd = (_Cells() for _ in range(4))
+        self.cells, self.odd = _Cells(), _Cells()
         self.totals = {name: np.zeros(2 * BLOCKS) for name in ("lines", "words", "characters", "bytes")}
         self.last = 0
-        self.strange = np.zeros(0, dtype=bool)
-        self.signs = _Signs()
         self.sample: list[tuple[int, int, str]] = []
         self.step, self.seen = 1, 0
 
@@ -160,28 +172,17 @@ class _Counter:
             self._merge()
         blocks = numbers // self.size
         self.last = int(blocks[-1])
-        split = [line.split() for line in lines]
-        table = self.table
-        known = len(table)
-        ids = np.array([table[word] for words in split for word in words], dtype=np.int64)
-        lengths = np.array([len(words) for words in split], dtype=np.int64)
-        fresh = list(table)[known:] if known else list(table)
-        self.strange = np.concatenate([self.strange, [self.signs.strange(word) for word in fresh]]).astype(bool)
-        odd = np.array([line != " ".join(words) for line, words in zip(lines, split, strict=True)], dtype=bool)
-        row = np.repeat(np.arange(len(lines)), lengths)
-        odd |= np.bincount(row, weights=self.strange[ids], minlength=len(lines)) > 0
-        begins = np.zeros(len(ids), dtype=bool)
-        begins[(np.cumsum(lengths) - lengths)[lengths > 0]] = True
-        of, apart = blocks[row], odd[row]
-        self.inside.add(of, ids, ~apart & ~begins)
-        self.first.add(of, ids, ~apart & begins)
-        self.apart.add(of, ids, apart)
-        whole = [self.odd_table[lines[place]] for place in np.flatnonzero(odd & (lengths > 0)).tolist()]
-        self.odd.add(blocks[odd & (lengths > 0)], np.array(whole, dtype=np.int64))
+        ids, lengths, odd = self.splitter.split(lines)
+        kinds = np.repeat(np.where(odd, _APART, _INSIDE), lengths)
+        begins = (np.cumsum(lengths) - lengths)[lengths > 0]
+        kinds[begins] = np.where(kinds[begins] == _APART, _APART, _FIRST)
+        self.cells.add(np.repeat(blocks, lengths), ids << 2 | kinds)
+        whole = [self.odd_table[lines[place]] for place in np.flatnonzero(odd).tolist()]
+        self.odd.add(blocks[odd], np.array(whole, dtype=np.int64))
         self._total("lines", blocks, np.ones(len(lines)))
         self._total("words", blocks, lengths)
-        self._total("characters", blocks, np.array([len(line) for line in lines]))
-        self._total("bytes", blocks, np.array([len(line.encode("utf-8", "surrogatepass")) for line in lines]))
+        self._total("characters", blocks, np.fromiter(map(len, lines), dtype=np.int64))
+        self._total("bytes", blocks, np.fromiter(map(_bytes, lines), dtype=np.int64))
         self._choose(lines, numbers.tolist())
 
     def _total(self, name: str, blocks: np.ndarray, values: np.ndarray) -> None:
@@ -189,7 +190,7 @@ class _Counter:
 
     def _merge(self) -> None:
         self.size *= 2
-        for cells in (self.inside, self.first, self.apart, self.odd):
+        for cells in (self.cells, self.odd):
             cells.halve()
         for name, values in self.totals.items():
             self.totals[name] = np.concatenate([values.reshape(-1, 2).sum(axis=1), np.zeros(BLOCKS)])
@@ -206,48 +207,53 @@ class _Counter:
             self.sample = [entry for entry in self.sample if entry[0] % self.step == 0]
 
     def finish(self, lines: Lines, documents: Documents) -> Text:
-        words = list(self.table)
-        core = np.full(len(words), -1, dtype=np.int64)
-        for place, word in enumerate(words):
-            bare = self.signs.core(word)
-            if bare:
-                core[place] = self.table[bare]
-        every = list(self.table)
+        written = self.splitter.words
+        cores = self.splitter.signs.cores(written)
+        core = self.splitter.number([bare or word for bare, word in zip(cores, written, strict=True)])
+        core[[not bare for bare in cores]] = -1
+        sample = [line for _, _, line in self.sample]
+        sample_words, sample_counts, sample_odd = self.splitter.split(sample)
+        lexicon = self.splitter.lexicon
         blocks = self.last + 1 if self.seen else 0
-        inside, first, apart = (cells.matrix(blocks, len(every)) for cells in (self.inside, self.first, self.apart))
+        inside, first, apart = self.cells.matrices(blocks, len(lexicon), (_INSIDE, _FIRST, _APART))
         totals = {name: values[:blocks] for name, values in self.totals.items()}
-        joined = np.zeros(len(every))
-        joined[: len(words)] = [self.signs.joined(word) for word in words]
+        joined = np.zeros(len(lexicon))
+        joined[: len(written)] = list(map(self.splitter.signs.joined, written))
         totals["graphemes"] = totals["characters"] - (inside + first + apart) @ joined
         return Text(
             lines=lines,
             documents=documents,
             documents_a_block=self.size,
-            words=every,
-            core=np.concatenate([core, np.arange(len(words), len(every))]),
-            strange=np.append(self.strange, [self.signs.strange(word) for word in every[len(words) :]]).astype(bool),
+            lexicon=lexicon,
+            core=np.concatenate([core, np.arange(len(written), len(lexicon))]),
             inside=inside,
             first=first,
             apart=apart,
             odd=list(self.odd_table),
-            odd_counts=self.odd.matrix(blocks, len(self.odd_table)),
+            odd_counts=self.odd.matrices(blocks, len(self.odd_table))[0],
             totals=totals,
-            sample=[line for _, _, line in self.sample],
+            sample=sample,
             sample_blocks=np.array([document // self.size for _, document, _ in self.sample], dtype=np.int64),
+            sample_words=sample_words,
+            sample_counts=sample_counts,
+            sample_odd=sample_odd,
         )
 
 
+def _bytes(line: str) -> int:
+    return len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
+
+
 class _Cells:
-    """Cells of a sparse matrix of counts, added up as they come."""
+    """Cells of sparse matrices of counts, added up as they come; the last bits of a column say which matrix."""
 
     def __init__(self) -> None:
         self.keys: list[np.ndarray] = []
         self.counts: list[np.ndarray] = []
         self.waiting = 0
 
-    def add(self, rows: np.ndarray, columns: np.ndarray, use: np.ndarray | None = None) -> None:
-        keys = rows << 32 | columns
-        keys, counts = np.unique(keys if use is None else keys[use], return_counts=True)
+    def add(self, rows: np.ndarray, columns: np.ndarray) -> None:
+        keys, counts = np.unique(rows << 40 | columns, return_counts=True)
         self.keys.append(keys)
         self.counts.append(counts)
         self.waiting += len(keys)
@@ -256,62 +262,20 @@ class _Cells:
             self.waiting = 0
 
     def halve(self) -> None:
-        self.keys = [(keys >> 33 << 32) | (keys & 0xFFFFFFFF) for keys in self.keys]
+        self.keys = [(keys >> 41 << 40) | (keys & _COLUMN) for keys in self.keys]
 
     def _compact(self) -> None:
         keys, places = np.unique(np.concatenate(self.keys), return_inverse=True)
         counts = np.bincount(places, weights=np.concatenate(self.counts)).astype(np.int64)
         self.keys, self.counts = [keys], [counts]
 
-    def matrix(self, rows: int, columns: int) -> csr_matrix:
+    def matrices(self, rows: int, columns: int, kinds: Sequence[int] | None = None) -> list[csr_matrix]:
         from scipy.sparse import csr_matrix
 
-        if not self.keys:
-            return csr_matrix((rows, columns), dtype=np.float64)
-        keys, counts = np.concatenate(self.keys), np.concatenate(self.counts).astype(np.float64)
-        return csr_matrix((counts, (keys >> 32, keys & 0xFFFFFFFF)), shape=(rows, columns))
-
-
-class _Signs:
-    """What is known of the characters met so far."""
-
-    def __init__(self) -> None:
-        self.kinds: dict[str, str] = {}
-
-    def _kind(self, character: str) -> str:
-        """Return `m` (combining mark), `x` (a normaliser might drop it or make a space of it) or `l` (all others)."""
-        kind = self.kinds.get(character)
-        if kind is None:
-            category = unicodedata.category(character)[0]
-            spaced = any(c.isspace() for c in unicodedata.normalize("NFKC", character))
-            kind = "x" if category in "CZ" or spaced or character == SPACE else "m" if category == "M" else "l"
-            self.kinds[character] = kind
-        return kind
-
-    def strange(self, word: str) -> bool:
-        """Whether a word may be cut otherwise in its line than alone."""
-        if word.isascii():
-            return not word.isprintable()
-        return self._kind(word[0]) == "m" or any(self._kind(character) == "x" for character in word)
-
-    @staticmethod
-    def core(word: str) -> str:
-        """Take the punctuation and signs off both ends of a word."""
-        if word.isalnum():
-            return word
-        inside = [place for place, character in enumerate(word) if unicodedata.category(character)[0] in "LMN"]
-        return word[inside[0] : inside[-1] + 1] if inside else ""
-
-    def joined(self, word: str) -> int:
-        """Count the code points of a word that belong to the grapheme before them."""
-        if word.isascii() or not any(self._kind(character) in "mx" or _joins(character) for character in word):
-            return 0
-        import regex
-
-        return len(word) + 1 - len(regex.findall(r"\X", f" {word}"))
-
-
-def _joins(character: str) -> bool:
-    """Whether a letter or sign may join the one before it: Hangul jamo, flags, skin tones, prepended letters."""
-    code = ord(character)
-    return 0x1100 <= code <= 0x11FF or 0xA960 <= code <= 0xD7FB or 0x1F1E6 <= code <= 0x1F3FF
+        keys = np.concatenate([np.zeros(0, dtype=np.int64), *self.keys])
+        counts = np.concatenate([np.zeros(0), *self.counts])
+        row, column = keys >> 40, keys & _COLUMN
+        if kinds is None:
+            return [csr_matrix((counts, (row, column)), shape=(rows, columns))]
+        chosen = [column & 3 == kind for kind in kinds]
+        return [csr_matrix((counts[use], (row[use], column[use] >> 2)), shape=(rows, columns)) for use in chosen]

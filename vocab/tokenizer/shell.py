@@ -12,8 +12,9 @@ from vocab.tokenizer.sentencepiece_model import SPACE, decoder_state
 if TYPE_CHECKING:
     from vocab.tokenizer.like import Likeness
 
-# A letter, mark or digit.
+# A letter, mark or digit; and what is none, nor a space.
 _WORD = r"[\p{L}\p{M}\p{N}]"
+SIGN = rf"[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}]"
 _EMOJI = r"(?:\p{Regional_Indicator}{2}|\p{Extended_Pictographic}(?:\x{200D}\p{Extended_Pictographic})*)"
 # An emoji has one spelling without the selectors of its style and colour; they go before the normal form is made, since
 # they may stand between a letter and its accent. User names and links as in TweetEval (Barbieri et al. 2020), after it.
@@ -163,7 +164,7 @@ def _signs(mark: str, options: BuildOptions) -> str:
     if options.closers:
         exceptions.append(rf"(?<=\p{{L}}){_any_of(options.closers)}(?=[\s{SPACE}]|$)")
     unless = f"(?!{'|'.join(exceptions)})" if exceptions else ""
-    return rf"(?:{unless}[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}])+"
+    return rf"(?:{unless}{SIGN})+"
 
 
 def _any_of(signs: str) -> str:

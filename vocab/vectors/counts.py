@@ -7,11 +7,12 @@ with 300 + 10 dimensions and one power iteration (Halko, Martinsson & Tropp 2011
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vocab.tokenizer.cut import cut_lines
 from vocab.tokenizer.texts import Lines
 from vocab.vectors.evidence import unit
 from vocab.view import Kind, Vocabulary
@@ -36,35 +37,11 @@ def encode(
     Returns:
         ids int32 (positions,), and the start of each line and the end of the last, int64 (lines + 1,).
     """
-    special = np.flatnonzero(vocabulary.kind == Kind.SPECIAL)
-    drop = np.zeros(len(vocabulary), bool)
-    drop[special] = True
-    parts: list[np.ndarray] = []
-    lengths: list[np.ndarray] = [np.zeros(1, np.int64)]
-    done = 0
-    for batch in _batches(texts if isinstance(texts, Lines) else Lines(texts)):
-        lines = vocabulary.encode(batch)
-        ids = np.concatenate(lines)
-        keep = ~drop[ids]
-        line = np.repeat(np.arange(len(lines)), [len(x) for x in lines])[keep]
-        parts.append(ids[keep])
-        lengths.append(np.bincount(line, minlength=len(lines)))
-        done += len(batch)
-        if progress is not None:
-            progress(done, 0, {"step": "reading text"})
-    ids = np.concatenate(parts) if parts else np.zeros(0, np.int32)
-    return ids, np.cumsum(np.concatenate(lengths))
-
-
-def _batches(lines: Iterable[str], size: int = 4096) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    lines = texts if isinstance(texts, Lines) else Lines(texts)
+    told = None if progress is None else lambda done: progress(done, 0, {"step": "reading text"})
+    pieces = cut_lines(vocabulary, lines, told)
+    keep = (vocabulary.kind != Kind.SPECIAL)[pieces.ids]
+    return pieces.ids[keep], np.concatenate([[0], np.cumsum(keep)])[pieces.starts]
 
 
 def count_pairs(ids: np.ndarray, starts: np.ndarray, tokens: int, columns: np.ndarray, window: int = 5) -> csr_matrix:

@@ -1,0 +1,104 @@
+"""Words that are cut once, many together, and without their last signs have the tokens that lines give them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+from tests.vocab.test_compare import ADDED, AWKWARD, SCORED, SIZES, metaspace
+from vocab.tokenizer import train_tokenizer
+from vocab.tokenizer.cut import cut_lines, cut_words
+from vocab.tokenizer.pieces import Pieces
+from vocab.tokenizer.texts import Lines
+from vocab.tokenizer.words import Splitter
+from vocab.vectors.counts import encode
+from vocab.view import Kind, Vocabulary
+
+LINES = [
+    *SCORED, "gida, ma. (gida) gida: ma; ma? ma! 'ma' ma\" gida", "Ma 12, 12.5 ba-ma ƙá, ƙa\u0301. ½, ﬁ, ma",
+    "\u1ecd\u0300, ma",
+]  # fmt: skip
+
+
+def assert_lines(view: Vocabulary, lines: list[str]) -> None:
+    lines = list(Lines(lines))
+    found, wanted = cut_lines(view, Lines(lines)), view.encode(lines)
+    assert np.array_equal(found.ids, np.concatenate(wanted))
+    assert np.array_equal(found.lengths, list(map(len, wanted)))
+
+
+@pytest.mark.parametrize("algorithm", SIZES)
+@pytest.mark.parametrize("more", [[], AWKWARD, ADDED], ids=["plain", "awkward", "added"])
+def test_lines_are_those_cut_whole(algorithm, more):
+    """And so is the text that evidence about tokens is drawn from, its special tokens left out."""
+    view = Vocabulary.of(train_tokenizer(LINES, algorithm=algorithm, vocab_size=SIZES[algorithm]))
+    assert_lines(view, [*LINES, *more])
+    ids, starts = encode(view, [*LINES, *more])
+    kept = [line[view.kind[line] != Kind.SPECIAL] for line in view.encode(list(Lines([*LINES, *more])))]
+    assert ids.dtype == np.int32 and np.array_equal(ids, np.concatenate(kept))
+    assert np.array_equal(starts, np.cumsum([0, *map(len, kept)]))
+
+
+def test_a_text_of_many_lines():
+    """Lines of which only some are held against their words; what begins a line is cut as such."""
+    backend = metaspace(["▁gida", "gida", "je", "▁", "m", "a"])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="first")]
+    )
+    bytes_only = Tokenizer(models.BPE({"Ġ": 0, "m": 1, "a": 2, "Ġm": 3, "ma": 4}, [("Ġ", "m"), ("m", "a")]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for one in (backend, bytes_only):
+        assert_lines(Vocabulary.of(one), ["ma ma", "gida  ma", "ma gida ma", "", "a"] * 3000)
+
+
+PIECES = ["▁", "a", "b", ",", ".", "'", "ab", "b,", ".,", "▁a", "▁ab", "a'", "ba", "\u0301", "b\u0301"]
+
+
+@given(
+    words=st.lists(st.text("ab,.'c\u0301", min_size=1, max_size=7), min_size=1, max_size=40, unique=True),
+    pieces=st.lists(st.sampled_from(PIECES[6:]), unique=True),
+    lower=st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_signs_are_taken_off_only_where_no_piece_holds_them(words, pieces, lower):
+    """In a Unigram and in a BPE vocabulary that may or may not have letters and signs in one piece."""
+    unigram = metaspace([*PIECES[:6], *pieces], lowercase=lower)
+    letters = {piece for piece in PIECES if len(piece) == 1}
+    merged = [pair for pair in (("▁", "a"), ("b", ","), ("a", "b"), ("a", "'"), (".", ",")) if "".join(pair) in pieces]
+    vocabulary = {piece: n for n, piece in enumerate(["<unk>", *sorted(letters | {a + b for a, b in merged})])}
+    bpe = Tokenizer(models.BPE(vocabulary, merged, unk_token="<unk>", fuse_unk=True))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
+    bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Strip()])
+    splitter = Splitter()
+    lines = [" ".join(words), "ab, ab. a' b"]
+    splitter.split(lines)
+    lexicon = splitter.lexicon
+    for backend in (unigram, bpe):
+        view = Vocabulary.of(backend)
+        cut = cut_words(view, lexicon, ["ab, ab. a' b"])
+        assert cut.mark == ""
+        alone = Pieces.of(view, lexicon.words)
+        assert np.array_equal(cut.words.ids, alone.ids) and np.array_equal(cut.words.starts, alone.starts)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_splitting_is_that_of_each_line(lines):
+    splitter = Splitter()
+    ids, counts, odd = splitter.split(lines)
+    words, signs = splitter.words, splitter.signs
+    assert [words[n] for n in ids] == [word for line in lines for word in line.split()]
+    assert counts.tolist() == [len(line.split()) for line in lines]
+    for line, is_odd in zip(lines, odd.tolist(), strict=True):
+        parts = line.split()
+        assert is_odd == (bool(parts) and (line != " ".join(parts) or any(map(signs.strange, parts))))
+    for word, core in zip(words, signs.cores(words), strict=True):
+        inside = [n for n, letter in enumerate(word) if unicodedata.category(letter)[0] in "LMN"]
+        assert core == (word[inside[0] : inside[-1] + 1] if inside else "")
+        assert signs.joined(word) == len(word) + 1 - len(regex.findall(r"\X", f" {word}"))

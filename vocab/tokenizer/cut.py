@@ -1,0 +1,356 @@
+"""Cut text word by word: every different word once where that gives the tokens of whole lines.
+
+Most tokenizers cut each word whatever stands beside it. What their parts promise is checked on lines of the text, and
+what they do not promise is not relied upon.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from vocab.tokenizer.convert import PATTERN
+from vocab.tokenizer.pieces import Pieces
+from vocab.tokenizer.roles import parts_of, state_of
+from vocab.tokenizer.shell import SIGN
+from vocab.tokenizer.texts import Lines
+from vocab.tokenizer.words import SIGNS, SPACE, Lexicon, Splitter
+from vocab.view import Vocabulary, byte_alphabet
+
+_TOGETHER = 100
+_FEW = 20
+_LINES = 5000
+_CHECKED = 500
+_LOCAL = frozenset(
+    {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "BertNormalizer", "Precompiled"}
+)
+_WHITE = frozenset({r"\s+", " {2,}", r"\s"})
+# GPT-2's, cl100k's and Llama 3's patterns, and that of our own byte-level tokenizers: none looks back over a space.
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_SPLITS = frozenset({r" ?[^ ]+", _GPT2, PATTERN})
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The words of a text, as one tokenizer cuts them.
+
+    Attributes:
+        view: the tokenizer.
+        lexicon: the words.
+        words: how each is cut behind a space.
+        mark: what stands before a word that is cut alone as in its line: "", or " " (then a word that begins a line is
+            cut without it); None where lines must be cut whole.
+    """
+
+    view: Vocabulary
+    lexicon: Lexicon
+    words: Pieces
+    mark: str | None
+
+    def begin(self, places: np.ndarray) -> Pieces:
+        """Cut words as at the beginning of a line; `places` are theirs in the lexicon."""
+        if not self.mark:
+            return self.words.take(places)
+        return Pieces.of(self.view, [self.lexicon.words[place] for place in places.tolist()])
+
+    def lines(self, ids: np.ndarray, counts: np.ndarray) -> Pieces:
+        """Put plain lines together from their words.
+
+        Args:
+            ids: places of all words in the lexicon, int64 (words,).
+            counts: how many words each line has, int64 (lines,).
+        """
+        if not self.mark:
+            return self.words.take(ids, counts)
+        first = (np.cumsum(counts) - counts)[counts > 0]
+        begins, place = np.unique(ids[first], return_inverse=True)
+        ids = ids.copy()
+        ids[first] = len(self.words) + place
+        return (self.words + self.begin(begins)).take(ids, counts)
+
+
+def cut_words(view: Vocabulary, lexicon: Lexicon, lines: Sequence[str]) -> Cut:
+    """Cut every word once.
+
+    Args:
+        view: the tokenizer.
+        lexicon: the words of a text.
+        lines: some plain lines of it (see `Splitter.split`), on which it is checked that words are cut alike alone.
+
+    Returns:
+        The words' tokens, and whether lines may be put together from them.
+    """
+    if lines and looks_at_words_alone(view.backend) and not _has_added(view, lexicon.words):
+        few = _Checked(view, lines[:_FEW])
+        for mark in ("", " "):
+            if few.holds(Cut(view, few.lexicon, Pieces.of(view, [mark + word for word in few.lexicon.words]), mark)):
+                cut = Cut(view, lexicon, _together(view, lexicon, mark), mark)
+                if _Checked(view, lines, lexicon).holds(cut):
+                    return cut
+                break
+    return Cut(view, lexicon, behind_space(view, lexicon.words), None)
+
+
+def cut_lines(view: Vocabulary, lines: Lines, told: Callable[[int], None] | None = None) -> Pieces:
+    """Cut the lines of a text, word by word where that gives the same tokens.
+
+    Args:
+        view: the tokenizer.
+        lines: the text; gone through a second time where lines must be cut whole.
+        told: called with the number of lines read.
+
+    Returns:
+        The tokens of each line.
+    """
+    splitter, batches, odd_lines = Splitter(), [], list[str]()
+    checked, step, done = list[str](), 1, 0
+    alone = looks_at_words_alone(view.backend)
+    for batch in batched(lines):
+        if alone:
+            ids, counts, odd = splitter.split(batch)
+            batches.append((ids.astype(np.int32), counts, odd))
+            odd_lines += [batch[place] for place in np.flatnonzero(odd).tolist()]
+            checked += [batch[n] for n in range(-done % step, len(batch), step) if counts[n] and not odd[n]]
+            while len(checked) > _CHECKED:
+                checked, step = checked[::2], 2 * step
+        done += len(batch)
+        if told is not None:
+            told(done)
+    cut = cut_words(view, splitter.lexicon, checked)
+    if cut.mark is None:
+        return Pieces.joined(Pieces.of(view, batch) for batch in batched(lines))
+    whole = Pieces.of(view, odd_lines)
+    parts, first = [], 0
+    for ids, counts, odd in batches:
+        plain = cut.lines(ids[np.repeat(~odd, counts)], counts[~odd])
+        place = np.where(odd, len(plain) + np.cumsum(odd) - 1, np.cumsum(~odd) - 1)
+        parts.append((plain + whole.take(np.arange(first, first + odd.sum()))).take(place))
+        first += int(odd.sum())
+    return Pieces.joined(parts)
+
+
+def batched(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Give some thousand lines at a time."""
+    each = iter(lines)
+    while batch := list(islice(each, _LINES)):
+        yield batch
+
+
+def behind_space(view: Vocabulary, words: Sequence[str]) -> Pieces:
+    """Cut words, each alone, as they are cut behind a space."""
+    return Pieces.of(view, [f" {word}" for word in words] if view.family == "byte-level" else words)
+
+
+class _Checked:
+    """Lines that are cut whole, to hold others' cuts against."""
+
+    def __init__(self, view: Vocabulary, lines: Sequence[str], lexicon: Lexicon | None = None) -> None:
+        splitter = Splitter()
+        self.ids, self.counts, _ = splitter.split(lines)
+        self.lexicon = splitter.lexicon
+        if lexicon is not None:
+            place = lexicon.place
+            self.ids = np.array([place[word] for word in self.lexicon.words], dtype=np.int64)[self.ids]
+            self.lexicon = lexicon
+        self.whole = Pieces.of(view, lines)
+
+    def holds(self, cut: Cut) -> bool:
+        found = cut.lines(self.ids, self.counts)
+        return np.array_equal(found.ids, self.whole.ids) and np.array_equal(found.starts, self.whole.starts)
+
+
+def looks_at_words_alone(backend: Any) -> bool:
+    """Whether a tokenizer's parts are known to cut a word as they cut it between single spaces.
+
+    Args:
+        backend: a `tokenizers.Tokenizer`.
+    """
+    if getattr(backend.model, "dropout", None):
+        return False
+    if not all(map(_is_local, parts_of(state_of(backend.normalizer)))):
+        return False
+    cutters = parts_of(state_of(backend.pre_tokenizer))
+    return bool(cutters) and _cuts_at_spaces(cutters[0])
+
+
+def _is_local(part: dict[str, Any]) -> bool:
+    if part["type"] == "Replace":
+        pattern = part["pattern"].get("Regex")
+        if pattern is not None:
+            return pattern in _WHITE and part["content"] == " "
+        return not any(map(str.isspace, part["pattern"].get("String", " ") + part["content"]))
+    return part["type"] in _LOCAL or (part["type"] == "Prepend" and part["prepend"] == " ")
+
+
+def _cuts_at_spaces(part: dict[str, Any]) -> bool:
+    kind = part["type"]
+    if kind == "Split":
+        return _isolates(part) and part["pattern"].get("Regex") in _SPLITS
+    return (
+        kind in ("WhitespaceSplit", "Whitespace", "BertPreTokenizer")
+        or (kind == "Metaspace" and part.get("split", True))
+        or (kind == "ByteLevel" and part.get("use_regex", True))
+    )
+
+
+def _isolates(part: dict[str, Any]) -> bool:
+    return part["type"] == "Split" and part["behavior"] == "Isolated" and not part["invert"]
+
+
+def _cuts_signs_off(part: dict[str, Any]) -> bool:
+    """Whether a part of a pre-tokeniser is our own cut of punctuation: it finds nothing but signs."""
+    pattern = part["pattern"].get("Regex", "") if _isolates(part) else ""
+    return bool(re.match(r"[▁ ]?\??\(\?:", pattern)) and pattern.endswith(rf"{SIGN})+")
+
+
+def _has_added(view: Vocabulary, words: Sequence[str]) -> bool:
+    """Whether words hold an added token: it may swallow spaces, and what follows it begins anew."""
+    tokens = view.backend.get_added_tokens_decoder().values()
+    joined = "\n".join(words)
+    folded = joined.lower() if any(token.normalized for token in tokens) else ""
+    return any(
+        " " in token.content.strip()
+        or token.content in joined
+        or (token.normalized and token.content.lower() in folded)
+        for token in tokens
+        if token.content.strip()
+    )
+
+
+def _together(view: Vocabulary, lexicon: Lexicon, mark: str) -> Pieces:
+    """Cut words with `mark` before each, many at a time, and without their last signs where that changes nothing.
+
+    A plain word has at most one token that begins a word, its first; so where there are as many of them as words, each
+    begins one. Where there are not (an unknown beginning), those words are cut alone.
+    """
+    cutters = parts_of(state_of(view.backend.pre_tokenizer))
+    marked = [mark + word for word in lexicon.words] if mark else lexicon.words
+    if view.family != "byte-level" and (view.family != "metaspace" or not _begins_once(cutters)):
+        return Pieces.of(view, marked)
+    stem, sign = _stems(view, lexicon, cutters)
+    first = lexicon.order[((stem < 0) & ~lexicon.strange)[lexicon.order]]
+    simple = _untouched(view, lexicon, cutters)[first]
+    place = np.full(len(lexicon), -1, dtype=np.int64)
+    whole = Pieces.of(view, [marked[n] for n in np.flatnonzero(lexicon.strange)])
+    place[lexicon.strange] = np.arange(len(whole))
+    for some, backend in ((first[simple], _without(view, cutters)), (first[~simple], view.backend)):
+        place[some] = len(whole) + np.arange(len(some))
+        whole += _joined(view, backend, [marked[n] for n in some.tolist()], "" if mark else " ")
+    # Then words that are another one and a sign.
+    signed, signs = stem >= 0, np.unique(sign[sign >= 0])
+    counts = 1 + signed
+    items = np.repeat(np.where(signed, place[stem], place), counts)
+    items[np.cumsum(counts)[signed] - 1] = len(whole) + np.searchsorted(signs, sign[signed])
+    whole += Pieces(signs.astype(np.int32), np.ones(len(signs), dtype=np.int64))
+    return whole.take(items, counts)
+
+
+def _begins_once(cutters: list[dict[str, Any]]) -> bool:
+    kinds = [part["type"] for part in cutters]
+    return kinds.count("Metaspace") == 1 and set(kinds[: kinds.index("Metaspace")]) <= {"WhitespaceSplit"}
+
+
+def _joined(view: Vocabulary, backend: Any, words: list[str], between: str) -> Pieces:
+    """Cut plain words a hundred at a time, which takes less than half as long as each alone."""
+    groups = [words[start : start + _TOGETHER] for start in range(0, len(words), _TOGETHER)]
+    sizes = np.array(list(map(len, groups)), dtype=np.int64)
+    lines = Pieces.of(view, list(map(between.join, groups)), backend)
+    begins = view.word_start[lines.ids]
+    many = np.diff(np.concatenate([[0], np.cumsum(begins)])[lines.starts])
+    clear = (many == sizes) & np.append(begins, False)[lines.starts[:-1]]
+    kept = np.repeat(clear, lines.lengths)
+    edges = np.flatnonzero(begins[kept])
+    ids = lines.ids[kept]
+    whole = Pieces(ids, np.diff(edges, append=len(ids)))
+    if clear.all():
+        return whole
+    grouped = np.repeat(clear, sizes)
+    alone = np.flatnonzero(~grouped)
+    place = np.empty(len(words), dtype=np.int64)
+    place[grouped], place[alone] = np.arange(len(whole)), len(whole) + np.arange(len(alone))
+    return (whole + Pieces.of(view, [words[n] for n in alone.tolist()], backend)).take(place)
+
+
+def _without(view: Vocabulary, cutters: list[dict[str, Any]]) -> Any:
+    """Return a tokenizer over the same vocabulary that does not look for punctuation, which takes time."""
+    from tokenizers import Tokenizer, pre_tokenizers
+
+    kept = [part for part in cutters if not _cuts_signs_off(part)]
+    if len(kept) == len(cutters):
+        return view.backend
+    cutter = pre_tokenizers.Sequence([])
+    cutter.__setstate__(json.dumps({"type": "Sequence", "pretokenizers": kept}).encode())
+    faster = Tokenizer(view.backend.model)  # shared, not copied
+    faster.normalizer, faster.pre_tokenizer = view.backend.normalizer, cutter
+    return faster
+
+
+def _untouched(view: Vocabulary, lexicon: Lexicon, cutters: list[dict[str, Any]]) -> np.ndarray:
+    """Mark words in which our cut of punctuation finds nothing: letters, marks and numbers that stay such."""
+    letters = lexicon.signs.worded & lexicon.signs.plain
+    changed = {
+        letter
+        for letter in letters
+        if any(unicodedata.category(c)[0] not in "LMN" for c in view.normalise(letter).strip())
+    }
+    found = lexicon.lettered.copy()
+    for number in np.flatnonzero(found).tolist() if changed else ():
+        found[number] = changed.isdisjoint(lexicon.words[number])
+    return found
+
+
+def _stems(view: Vocabulary, lexicon: Lexicon, cutters: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Find words that are cut as another word and a sign behind it.
+
+    Where no piece has the sign behind the letter that it follows, every cut parts the two; so what stands before is
+    cut as if the sign were not there. (A Unigram model has found the best way to the letter before it sees the sign.)
+
+    Returns:
+        Place of the other word, -1 where there is none, and the sign's id; both int64 (words,).
+    """
+    stem, sign = lexicon.stems.copy(), np.full(len(lexicon), -1, dtype=np.int64)
+    if not _tells_signs_apart(view, cutters):
+        stem[:] = -1
+        return stem, sign
+    places = np.flatnonzero(stem >= 0)
+    normal = view.normalise(" ".join([lexicon.words[place] for place in places.tolist()])).replace(SPACE, " ").split()
+    if len(normal) != len(places) or min(map(len, normal), default=2) < 2:
+        stem[:] = -1
+        return stem, sign
+    given = {character: view.backend.token_to_id(character) for character in SIGNS}
+    ids = {character: index for character, index in given.items() if index is not None}
+    written = re.compile(rf"(.)(?=([{re.escape(SIGNS)}]))", re.DOTALL)
+    joined = {letter + character for letter, character in written.findall("\n".join(view.tokens))}
+    alphabet = {byte: letter for letter, byte in byte_alphabet().items()} if view.family == "byte-level" else None
+    found = np.full(len(places), -1, dtype=np.int64)
+    for number, word in enumerate(normal):
+        pair = word[-2:] if alphabet is None else alphabet[word[-2:-1].encode()[-1]] + word[-1]
+        if pair not in joined and word[-1] in ids:
+            found[number] = ids[word[-1]]
+    sign[places] = found
+    stem[sign < 0] = -1
+    return stem, sign
+
+
+def _tells_signs_apart(view: Vocabulary, cutters: list[dict[str, Any]]) -> bool:
+    """Whether model, normaliser and pre-tokeniser treat the last sign of a word and what stands before it apart."""
+    model, normalisers = view.backend.model, parts_of(state_of(view.backend.normalizer))
+    if type(model).__name__ not in ("BPE", "Unigram"):
+        return False
+    if any(getattr(model, name, None) for name in ("ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")):
+        return False
+    if any(part["type"] == "Replace" and set(part["pattern"].get("String", "")) & set(SIGNS) for part in normalisers):
+        return False
+    return all(
+        part["type"] in ("Metaspace", "WhitespaceSplit", "ByteLevel", "Digits")
+        or _cuts_signs_off(part)
+        or _cuts_at_spaces(part)
+        for part in cutters
+    )
