@@ -14,6 +14,7 @@ from adapt.pretrain import attention
 from adapt.pretrain.gradients import clip
 from adapt.pretrain.loss import linear_cross_entropy
 from adapt.pretrain.step import accumulate, train_step
+from adapt.pretrain.throughput import Throughput
 from tests.adapt.pretraining import options, setup_on
 
 
@@ -140,3 +141,20 @@ def test_clip_scales_only_what_is_above_the_limit():
     assert clip(parameters, 6.0) == 5.0 and parameters[0].grad.tolist() == [3.0, 0.0]
     assert clip(parameters, 1.0) == 5.0
     assert parameters[0].grad.tolist() == pytest.approx([0.6, 0.0]) and parameters[2].grad is None
+
+
+def test_operations_are_those_counted_by_hand(tmp_path, tiny_source, language):
+    setup = setup_on(tiny_source, language / "text.txt", tmp_path, options())
+    config = setup.model.config
+    width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    found = Throughput.measure(setup, tokens=200, predicted=30)
+    body = 6 * layers * (4 * width * width + 2 * width * inner)
+    rows = len(setup.model.get_output_embeddings().weight)
+    by_hand = 200 * (body + 12 * layers * 32 * width) + 30 * 6 * rows * width
+    assert found.operations(200, 30) == pytest.approx(by_hand)
+    assert found.share(200, 30, 2 * found.seconds(200, 30)) == pytest.approx(0.5)
+    for parameter in setup.model.base_model.parameters():
+        parameter.requires_grad_(False)
+    frozen = Throughput.measure(setup, tokens=200, predicted=30)
+    assert sum(frozen.per_token.values()) == pytest.approx(body * 4 / 6)
+    assert setup.model.training and not setup.model.base_model._forward_hooks

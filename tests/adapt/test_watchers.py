@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
 
@@ -28,6 +31,14 @@ from vocab.score import bits_per_character, sample_words, word_bits
 from vocab.tokenizer.load import load_tokenizer
 
 STEPS = 12
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trackio_folder(tmp_path_factory):
+    """Where trackio writes; it looks once, when it is imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
+        yield Path(os.environ["TRACKIO_DIR"])
 
 
 @pytest.fixture(scope="module")
@@ -265,9 +276,15 @@ def test_what_lacks_a_text_or_a_package_is_refused_before_training(tmp_path, tin
     refuse(watchers(), {})
     with pytest.raises(InputError, match=r"watchers\.forgetting.*held-out text of the source's language"):
         refuse(watchers(forgetting={}), {"heldout": tmp_path})
-    with pytest.raises(InputError, match="needs bits per character"):
-        pretrain(tiny_source, tiny_source, language / "text.txt", language / "text.txt",
-                 options(watchers={"early_stop": {}, "heldout": {"words": 0}}), 2, 0, tmp_path)  # fmt: skip
+    with pytest.raises(ValidationError, match=r"needs the bits per character that heldout\.words = 0 leaves out"):
+        watchers(early_stop={}, heldout={"words": 0})
+    with pytest.raises(ValidationError, match="needs `shares` or `every`"):
+        watchers(keep={})
+    file = write_config(tmp_path / "run.yaml", tiny_source, language, pretrain={"steps": 2, "watchers": {
+        "forgetting": {"max_forgetting": 0.1}}})  # fmt: skip
+    with pytest.raises(InputError, match="held-out text of the source's language"):
+        adapt.run(file)
+    assert not list(tmp_path.glob("runs/*/corpus"))
     monkeypatch.setattr("adapt.pretrain.watchers.watcher.find_spec", lambda name: None)
     for name in ("tensorboard", "trackio"):
         with pytest.raises(InputError, match=f"pip install {name}"):
@@ -294,3 +311,15 @@ def test_tensorboard_reads_back_what_was_logged(tmp_path, tiny_source, language,
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     drawn = [(event.step, event.value) for event in events.Scalars("loss")]
     assert drawn == [(line["step"], pytest.approx(line["loss"])) for line in log_of(tmp_path)]
+
+
+def test_trackio_has_what_was_logged(tmp_path, tiny_source, language, known, trackio_folder):
+    pytest.importorskip("trackio")
+    import sqlite3
+
+    trained(tiny_source, language, known, tmp_path / "run", watchers={"trackio": {"project": "p", "name": "n"}})
+    (database,) = trackio_folder.glob("p*.db")
+    with sqlite3.connect(database) as connection:
+        rows = connection.execute("select step, metrics from metrics where run_name = 'n' order by step").fetchall()
+    logged = [(step, json.loads(metrics)["loss"]) for step, metrics in rows]
+    assert logged == [(line["step"], line["loss"]) for line in log_of(tmp_path / "run")]
