@@ -102,6 +102,7 @@ def test_each_watcher_stopped_anywhere_goes_on_to_the_bit(name, given, tmp_path,
             interrupt = None
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut"))
     clock = {"seconds", "step_seconds", "tokens_per_second", "characters_per_second", "seconds_left", "memory_bytes"}
+        clock |= {"throughput_share"}
     for a, b in ((log_of(tmp_path / "whole"), log_of(tmp_path / "cut")), ([whole], [cut])):
         ours = [{k: v for k, v in line.items() if k not in clock | {"resumed_from"}} for line in a]
         assert ours == [{k: v for k, v in line.items() if k not in clock | {"resumed_from"}} for line in b]
@@ -262,10 +263,11 @@ def test_every_step_says_what_the_machine_gives(tmp_path, tiny_source, language,
     seen = []
     trained(tiny_source, language, known, tmp_path, progress=lambda d, t, f: seen.append(f))
     keys = {"loss", "lr", "grad_norm", "tokens_per_second", "characters_per_second", "memory_bytes", "seconds_left"}
+    keys |= {"throughput_share"}
     for line in [*log_of(tmp_path), seen[-1]]:
         assert keys <= line.keys()
         ratio = line["characters_per_second"] / line["tokens_per_second"]
-        assert 1 < ratio < 10 and line["memory_bytes"] > 1e7
+        assert 1 < ratio < 10 and line["memory_bytes"] > 1e7 and line["throughput_share"] > 0
     assert {"heldout_loss", "heldout_pseudo_bits_per_character"} <= seen[-1].keys()
 
 
