@@ -142,7 +142,7 @@ def pretrain(
             again = True
         if not world.leads:
             return {}
-        watching.flush()
+        watching.close()
         exported = _take_best(setup, watching, state, root, say)
 
         parameters = sum(p.numel() for p in setup.model.parameters())

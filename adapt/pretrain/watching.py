@@ -98,7 +98,8 @@ class Watching:
 
     def snapshot(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what they remember: JSON by watcher, tensors by `<watcher>.<name>`."""
-        self.flush()
+        for watch in self.watches.values():
+            watch.flush()
         tensors = {f"{name}.{key}": tensor for name, watch in self.watches.items()
                    for key, tensor in watch.tensors.items()}  # fmt: skip
         return {name: watch.state for name, watch in self.watches.items()}, tensors
@@ -116,10 +117,10 @@ class Watching:
         """Facts about the whole training."""
         return {key: value for watch in self.watches.values() for key, value in watch.summary().items()}
 
-    def flush(self) -> None:
-        """Have everything that is held back written out."""
+    def close(self) -> None:
+        """Let the watchers go."""
         for watch in self.watches.values():
-            watch.flush()
+            watch.close()
 
 
 def changed(name: str, answer: Answer, seconds: float, state: dict[str, Any]) -> dict[str, Any]:

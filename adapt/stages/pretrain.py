@@ -10,6 +10,7 @@ from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
+from adapt.pretrain.watchers.watcher import refuse
 from adapt.stages.budget import PREPARED, origin
 from adapt.stages.corpus import beside
 from adapt.stages.source import weight_files
@@ -53,7 +54,12 @@ def train(context: Context, arm: str, folder: Path, report: Report, branch: Bran
 
 
 def stage(config: RunConfig, source: Path, arm: str) -> Stage:
-    """Return the pretraining stage of one arm."""
+    """Return the pretraining stage of one arm.
+
+    Raises:
+        InputError: a watcher lacks a text or a package.
+    """
+    refuse(config.pretrain.watchers, {"heldout": True, **beside(config, source).files})
     inputs = ("corpus", "budget", *PREPARED.get(arm, ())[-1:])
     # How often checkpoints are written changes no weight, so a run may be resumed with another rhythm.
     options = config.pretrain.model_dump(mode="json", exclude={"checkpoint_seconds"})

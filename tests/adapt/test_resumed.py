@@ -1,6 +1,7 @@
 """SIGKILL at any moment, to one process or two: the training goes on from its checkpoint and ends in the same bytes.
 
-In the middle of an epoch, with sequences that grow, replayed text, WSD, dropout and a body that thaws on the way.
+In the middle of an epoch, with sequences that grow, replayed text that grows with what is forgotten, WSD, dropout, a
+body that thaws on the way, a mean of the weights that is exported, and early stop that looks for the best.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import suppress
 
 import pytest
 
-from adapt.pretrain.checkpoint import listed
+from adapt.pretrain.checkpoint import listed, step_of
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
@@ -38,10 +39,12 @@ torch.set_num_threads(1)
 source, text, root = map(Path, sys.argv[1:4])
 processes = int(sys.argv[4])
 o = options(checkpoint_seconds=0.0, dropout=0.1, batch_tokens=512, micro_batch_tokens=128, tuning="embeddings-first",
-            schedule="wsd", sequence_length_warmup=[[0.3, 16]], mix={"replay": 0.2}, processes=processes)
+            schedule="wsd", sequence_length_warmup=[[0.3, 16]], mix={"replay": 0.2}, processes=processes,
+            watchers={"heldout": {"every": 6, "words": 9}, "ema": {"decay": 0.9}, "early_stop": {"patience": 9},
+                      "forgetting": {"max_forgetting": 1e-9, "on_exceeded": "raise_replay", "every": 9, "words": 9}})
 def train(folder):
     arguments = dict(model_dir=source, tokenizer_dir=source, text=text, heldout=text, options=o, steps=60, seed=3,
-                     folder=folder, beside=Beside(source=text))
+                     folder=folder, beside=Beside(source=text, source_heldout=root / "known.txt"))
     if processes == 1:
         engine.pretrain(**arguments)
         return
@@ -111,6 +114,8 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(processes, tmp_path, tiny_bas
             assert time.monotonic() < until
             time.sleep(0.002)
 
+    known = tmp_path / "known.txt"
+    known.write_text("walking houses talked.\nthe king sees good water.\n" * 5)
     server = Server(tiny_base, language / "text.txt", tmp_path, processes)
     server.start("whole")
     assert server.wait() == 0
@@ -133,9 +138,12 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(processes, tmp_path, tiny_bas
     server.process.stdin.close()
     server.process.wait(timeout=60)
     server.process.stdout.close()
-    facts = json.loads((tmp_path / "cut" / "finished.json").read_text())["facts"]
-    assert len(facts["resumed_from"]) == 4 and facts["resumed_from"][-1] > 50 and not facts["notices"]
+    facts, whole = (json.loads((tmp_path / n / "finished.json").read_text())["facts"] for n in ("cut", "whole"))
+    assert len(facts["resumed_from"]) == 4 and facts["resumed_from"][-1] > 50
+    assert facts["notices"] == whole["notices"] and all("replayed text" in notice for notice in facts["notices"])
+    assert facts["notices"] and facts["early_stop"] == whole["early_stop"]
     assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
     log = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, 61))
-    assert len(listed(root)) == 2 and not list(root.glob(".partial-*"))
+    assert [step_of(p) for p in listed(root)[-2:]] == [58, 59] and len(listed(root)) <= 4  # and those of the best steps
+    assert not list(root.glob(".partial-*"))

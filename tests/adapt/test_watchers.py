@@ -102,7 +102,7 @@ def test_each_watcher_stopped_anywhere_goes_on_to_the_bit(name, given, tmp_path,
             interrupt = None
     assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut"))
     clock = {"seconds", "step_seconds", "tokens_per_second", "characters_per_second", "seconds_left", "memory_bytes"}
-        clock |= {"throughput_share"}
+    clock |= {"throughput_share"}
     for a, b in ((log_of(tmp_path / "whole"), log_of(tmp_path / "cut")), ([whole], [cut])):
         ours = [{k: v for k, v in line.items() if k not in clock | {"resumed_from"}} for line in a]
         assert ours == [{k: v for k, v in line.items() if k not in clock | {"resumed_from"}} for line in b]

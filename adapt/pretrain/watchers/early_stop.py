@@ -8,7 +8,6 @@ from pydantic import Field
 
 from adapt.pretrain.bits import found_in
 from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher
-from lexigraft import InputError
 from vocab.options import Options
 
 
@@ -28,9 +27,6 @@ class EarlyStop(Watch):
 
     def __init__(self, run: Run, options: EarlyStopOptions) -> None:
         super().__init__(run, options)
-        watchers: Any = run.setup.options.watchers
-        if not watchers.heldout.words:
-            raise InputError("early stop needs bits per character", found="pretrain.watchers.heldout.words = 0")
         self.state: dict[str, Any] = {"best": None, "best_step": 0, "without": 0, "stopped_at": None}
 
     def after(self, step: int, facts: dict[str, Any]) -> Answer | None:
@@ -65,6 +61,12 @@ class EarlyStop(Watch):
         return {"early_stop": {key: self.state[key] for key in ("best", "best_step", "stopped_at")}}
 
 
+def check(watchers: Any) -> None:
+    """Refuse to judge by what is not measured."""
+    if not watchers.heldout.words:
+        raise ValueError("early_stop needs the bits per character that heldout.words = 0 leaves out")
+
+
 SPEC = Watcher(
     name="early-stop",
     summary="Stop when held-out bits per character fall no more",
@@ -74,4 +76,5 @@ SPEC = Watcher(
     turn="judge",
     in_branch=False,
     needs=("heldout",),
+    check=check,
 )

@@ -46,13 +46,12 @@ class Forgetting(Watch):
 
     def __init__(self, run: Run, options: ForgettingOptions) -> None:
         super().__init__(run, options)
-        if run.beside.source_heldout is None:
-            raise InputError("a forgetting budget needs held-out text of the source's language", found="none")
-        if options.on_exceeded == "raise_replay" and getattr(run.setup.stream, "replay", None) is None:
-            raise InputError("pretrain.watchers.forgetting.on_exceeded = raise_replay needs text that is replayed",
-                             found="a training text without replay", expected="pretrain.replay above 0")  # fmt: skip
+        if options.on_exceeded == "raise_replay" and run.beside.source is None:
+            raise InputError(
+                "pretrain.watchers.forgetting.on_exceeded = raise_replay needs text to replay", found="none"
+            )
         self.every = options.every or max(1, run.setup.steps // TIMES)
-        self.words = Words(run.beside.source_heldout, options.words, "source")
+        self.words = Words(run.beside.files["source_heldout"], options.words, "source")
         self.state = {"before": None, "lowest": None, "last": None, "rise": 0.0, "good_step": 0, "exceeded_at": None,
                       "lr_scale": 1.0}  # fmt: skip
 
@@ -85,9 +84,10 @@ class Forgetting(Watch):
             return Answer(f"{told}; on at {state['lr_scale']:g} of the learning rate")
         stream: Any = self.run.setup.stream
         if stream.replay >= given.replay_max:
-            return Answer(f"{told}; replay is at its largest share already")
+            return None
         stream.replay = min(given.replay_max, stream.replay + given.replay_step)
-        return Answer(f"{told}; on with {stream.replay:.0%} of replayed text")
+        most = ", the largest share" if stream.replay == given.replay_max else ""
+        return Answer(f"{told}; on with {stream.replay:.0%} of replayed text{most}")
 
     @property
     def pins(self) -> set[int]:

@@ -39,6 +39,11 @@ class Tensorboard(Watch):
         if self._writer is not None:
             self._writer.flush()
 
+    def close(self) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
+
 
 def numbers(facts: dict[str, Any]) -> dict[str, float]:
     """Pick what can be drawn as a curve."""

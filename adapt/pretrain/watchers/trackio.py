@@ -21,7 +21,7 @@ class TrackioOptions(Options):
 
 
 class Trackio(Watch):
-    """Opens its run at the first step that it is told of."""
+    """Opens its run at the first step that it is told of; steps that are trained again after a kill are there twice."""
 
     def __init__(self, run: Run, options: TrackioOptions) -> None:
         super().__init__(run, options)
@@ -33,9 +33,14 @@ class Trackio(Watch):
             import trackio
 
             name = self.options.name or "-".join(self.run.folder.absolute().parts[-2:])
-            self._run = trackio.init(project=self.options.project, name=name, resume="allow")
+            self._run = trackio.init(project=self.options.project, name=name, resume="allow", auto_log_cpu=False)
         self._run.log(numbers(facts), step=step)
         return None
+
+    def close(self) -> None:
+        """Wait until everything is passed on."""
+        if self._run is not None:
+            self._run.finish()
 
 
 SPEC = Watcher(

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Field, create_model, model_validator
 
 from lexigraft import InputError
 from vocab.options import Options
@@ -117,7 +117,10 @@ class Watch:
         return {}
 
     def flush(self) -> None:
-        """Write out what is held back: a checkpoint is about to be written, or the training is over."""
+        """Write out what is held back: a checkpoint is about to be written."""
+
+    def close(self) -> None:
+        """Let go of what was opened: the training is over."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class Watcher:
         in_branch: it also watches while a checkpoint is decayed to a finished model.
         needs: texts it cannot do without: `heldout`, `source_heldout`.
         package: what it imports, as `pip install` names it; empty when it is always there.
+        check: raises ValueError where the options of all watchers do not go with this one.
     """
 
     name: str
@@ -147,6 +151,7 @@ class Watcher:
     in_branch: bool = True
     needs: tuple[str, ...] = ()
     package: str = ""
+    check: Callable[[Any], None] | None = None
 
 
 WATCHERS: Registry[Watcher] = Registry("adapt.pretrain.watchers", "watcher")
@@ -159,7 +164,15 @@ def watcher_options() -> Any:
         kind: Any = spec.options if spec.always else spec.options | None
         default = {"default_factory": spec.options} if spec.always else {"default": None}
         fields[spec.name.replace("-", "_")] = (kind, Field(description=spec.summary, **default))
-    return create_model("WatcherOptions", __base__=Options, **fields)
+
+    def check(given: Any) -> Any:
+        for spec, _ in chosen(given):
+            if spec.check:
+                spec.check(given)
+        return given
+
+    validators: dict[str, Any] = {"check": model_validator(mode="after")(check)}
+    return create_model("WatcherOptions", __base__=Options, __validators__=validators, **fields)
 
 
 def chosen(options: Any) -> list[tuple[Watcher, Any]]:
