@@ -176,12 +176,33 @@ class Evaluate(Options):
     """Use at most this many test examples a task."""
     epochs: int = Field(3, gt=0)
     """Epochs of fine-tuning (mode finetune)."""
+    min_updates: int = Field(200, ge=0)
+    """Mode finetune: take more epochs where so few examples would give fewer optimiser updates than this; 0: never."""
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    """Mode finetune: each layer learns at this factor of the one above it (0.95 for little data; 1: all alike)."""
+    reinit_layers: int = Field(0, ge=0)
+    """Mode finetune: draw the weights of so many top layers anew, for little data (1 to 6 were published)."""
+    long_texts: Literal["windows", "head-tail"] = "windows"
+    """Texts longer than the model reads (text classification): windows reads all of them in parts that overlap;
+    head-tail reads the first quarter of what fits from the start, the rest from the end."""
     lr: float = Field(5e-5, gt=0)
     """Learning rate of fine-tuning (mode finetune)."""
+    micro_batch: int | None = Field(None, gt=0)
+    """Mode finetune: sentences that go through the model at once; fewer need less memory, the loss stays the same."""
     task_adapter: bool = False
     """Mode finetune: train an adapter over the body, which stays as it is, instead of the body (lr about 1e-4)."""
     tasks: TaskChoice = Field(default_factory=TaskChoice)
     """Labelled files of each task."""
+
+    @model_validator(mode="after")
+    def _small_data(self) -> Evaluate:
+        body = {"layer_decay": self.layer_decay != 1, "reinit_layers": self.reinit_layers > 0}
+        if chosen := [name for name, given in body.items() if given]:
+            if self.mode == "probe":
+                raise ValueError(f"{chosen[0]} belongs to mode finetune, found mode probe")
+            if self.task_adapter:
+                raise ValueError(f"{chosen[0]} and task_adapter exclude each other: with an adapter the body stays")
+        return self
 
     @field_validator("seeds")
     @classmethod

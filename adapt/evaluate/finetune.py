@@ -8,6 +8,12 @@ only the seed that is best on dev keeps its own (`seed-N/body`), for `lexigraft 
 With `task_adapter` the body stays as it is, adapters of its language included, and an adapter named after the task is
 trained over them with the head (Pfeiffer et al. 2020, MAD-X, section 2.2.2; published learning rate 1e-4).
 
+Few examples: three epochs of a hundred are twenty updates, in which a model learns nothing (NER F1 0.0, where a CRF has
+73.5). What looks like bad luck of fine-tuning is too few updates (Mosbach et al. 2021, "On the Stability of Fine-tuning
+BERT", section 6; Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning", section 6), so there are at least
+`min_updates`. Layers may learn at rates that fall towards the embeddings (`layer_decay`: Howard & Ruder 2018, section
+3.1; Sun et al. 2019, section 5.3: 0.95), and the top ones begin anew (`reinit_layers`: Zhang et al. 2021, section 5).
+
 Recipe: AdamW, linear warm-up over a tenth of the steps and decay to nothing, weight decay 0.01, gradient norm 1, 16
 sentences a step (Devlin et al. 2019, section 4; Mosbach et al. 2021 on why the warm-up and more than one seed matter).
 """
@@ -25,13 +31,17 @@ import numpy as np
 from adapt.evaluate import features, heads, labelled
 from adapt.evaluate.data import Data
 from adapt.evaluate.job import Job, is_done
+from adapt.pretrain.optimizer import rate_factors
+from adapt.pretrain.options import Pretrain
 from adapt.tuning.adapters import attach, save_tuned
-from adapt.tuning.tuning import train_only
+from adapt.tuning.top_layers import top_layers
+from adapt.tuning.tuning import train_only, without_adapters
 
 if TYPE_CHECKING:
     import torch
 
 BATCH, WARMUP, WEIGHT_DECAY, CLIP, DROPOUT = 16, 0.1, 0.01, 1.0, 0.1
+LOOKS = 10  # looks at dev where epochs are many and small
 TASK_REDUCTION = 16  # width of the states divided by that of a task's adapter, as for languages
 
 
@@ -43,7 +53,10 @@ def run(job: Job, data: Data) -> None:
         data: the task's data.
     """
     job.out.mkdir(parents=True, exist_ok=True)
-    settings = [job.shared.epochs, job.shared.lr, *(["task adapter"] if _task_adapter(job) else [])]
+    epochs = epochs_of(job.shared, len(data.train))
+    small = {"layer_decay": job.shared.layer_decay, "reinit": job.shared.reinit_layers}
+    settings = [epochs, job.shared.lr, *(["task adapter"] if _task_adapter(job) else [])]
+    settings += [small] if small != {"layer_decay": 1.0, "reinit": 0} else []
     fingerprint = labelled.fingerprint_of(job, data, *settings)
     seeds = list(job.shared.seeds)
     for n, seed in enumerate(seeds):
@@ -51,6 +64,11 @@ def run(job: Job, data: Data) -> None:
             _seed(job, data, seed, fingerprint, n, len(seeds))
         keep_best_body(job.out)
     job.tell(1.0)
+
+
+def epochs_of(shared: Any, examples: int) -> int:
+    """Epochs of fine-tuning: those asked for, or as many as give `min_updates`."""
+    return max(shared.epochs, -(-shared.min_updates // -(-examples // BATCH)))
 
 
 def _task_adapter(job: Job) -> bool:
@@ -72,40 +90,44 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
     model, tokenizer = job.folders()
     body, cutter = features.load_body(model), features.Cutter(tokenizer)
     torch.manual_seed(seed)
-    head = _new_head(body.config.hidden_size, data, seed)
-    cuts = {name: labelled.cuts_of(cutter, data, split) for name, split in _splits(data).items()}
+    head = _new_head(body.config.hidden_size, data, seed).to(body.device)
+    long_texts = job.shared.long_texts
+    cuts = {name: labelled.cuts_of(cutter, data, split, body, long_texts) for name, split in _splits(data).items()}
     score = labelled.scorer(data)
     targets = _targets(data)
     rng = np.random.default_rng([seed, 5])
-    steps = job.shared.epochs * -(-len(data.train) // BATCH)
+    epochs = epochs_of(job.shared, len(data.train))
+    steps = epochs * -(-len(data.train) // BATCH)
+    if job.shared.reinit_layers:
+        draw_anew(body, job.shared.reinit_layers, seed)
     moving = list(body.parameters())
     if _task_adapter(job):
         moving = attach(body, job.task, TASK_REDUCTION, seed=seed)
         train_only(body, moving)
-    decayed = [p for p in moving if p.ndim > 1] + [head.weight]
-    rest = [p for p in moving if p.ndim <= 1] + [head.bias]
-    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=job.shared.lr)
+    optimiser = torch.optim.AdamW(_groups(body, moving, head, job.shared.layer_decay), lr=job.shared.lr)
     done, best = 0, (-1.0, 0)
     kept: list[dict[str, Any]] | None = None
     shown: dict[str, float] = {}
-    for epoch in range(1, job.shared.epochs + 1):
+    looks = range(epochs, 0, -max(1, -(-epochs // max(job.shared.epochs, LOOKS))))  # the last epoch among them
+    for epoch in range(1, epochs + 1):
         order = rng.permutation(len(data.train))
         body.train()
         for at in range(0, len(order), BATCH):
             rate = job.shared.lr * _rate(done, steps)
             for group in optimiser.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
             chosen = order[at : at + BATCH]
-            loss = _loss(body, head, cutter, [cuts["train"][i] for i in chosen], [targets[i] for i in chosen], data)
             optimiser.zero_grad(set_to_none=True)
+            now = [cuts["train"][i] for i in chosen], [targets[i] for i in chosen]
+            loss = accumulate(body, head, cutter, *now, tagged=data.tagged, at_once=job.shared.micro_batch)
             if loss is not None:
-                loss.backward()
                 torch.nn.utils.clip_grad_norm_([*moving, *head.parameters()], CLIP)
                 optimiser.step()
-                shown["loss"] = float(loss.detach())
+                shown["loss"] = loss
             done += 1
             job.tell((n + 0.95 * done / steps) / total, step=f"fine-tuning seed {seed}", **shown)
+        if epoch not in looks:
+            continue
         body.eval()
         found = score(_log_probabilities(body, head, cutter, cuts["dev"], data))
         if found > best[0]:
@@ -116,7 +138,9 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
         head.load_state_dict(kept[1])
     scores = _log_probabilities(body, head, cutter, cuts["test"], data)
     predicted = heads.decode(scores, labelled.lengths_of(data, data.test), data.labels, data.kind)
-    facts = {"kind": data.kind, "layers": "last", "mode": "finetune", "dev": best[0], "epoch": best[1]}
+    facts = {"kind": data.kind, "layers": "last", "mode": "finetune", "dev": best[0], "epoch": best[1],
+             "epochs": epochs, "long_texts": long_texts}  # fmt: skip
+    head.cpu()
     saved = heads.Head(head.weight.detach().numpy().T.copy(), head.bias.detach().numpy().copy(), data.labels, facts)
 
     def fill(folder: Path) -> None:
@@ -132,6 +156,39 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
         facts={"dev_score": best[0], "epoch": best[1], **_missing(cuts["test"])},
         fill=fill,
     )
+
+
+def draw_anew(body: Any, layers: int, seed: int) -> None:
+    """Begin the top layers as an untrained model does: matrices drawn, norms 1, biases 0.
+
+    Raises:
+        InputError: the model has fewer layers, or layers that share their weights.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    spread = getattr(body.config, "initializer_range", 0.02)
+    with torch.no_grad():
+        for layer in top_layers(body, layers)[0]:
+            for name, parameter in without_adapters(layer).items():
+                if parameter.ndim > 1:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * spread)
+                else:
+                    parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+
+
+def _groups(body: Any, moving: list[Any], head: Any, layer_decay: float) -> list[dict[str, Any]]:
+    """Group what is trained by the factor on its rate; biases, norms and scales do not decay."""
+    rates = Pretrain(steps=1, layer_decay=layer_decay, lr_embeddings=layer_decay**body.config.num_hidden_layers)
+    chosen = {id(p) for p in moving}
+    trained = {name: p for name, p in body.named_parameters() if id(p) in chosen}
+    factors = rate_factors(body, list(trained), rates)
+    found = [(trained[name], factor) for name, (_, factor) in factors.items()]
+    groups: dict[tuple[float, bool], list[Any]] = {}
+    for parameter, factor in [*found, (head.weight, 1.0), (head.bias, 1.0)]:
+        groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
+    return [{"params": parameters, "factor": factor, "weight_decay": WEIGHT_DECAY if decays else 0.0}
+            for (factor, decays), parameters in groups.items()]  # fmt: skip
 
 
 def _splits(data: Data) -> dict[str, Any]:
@@ -166,23 +223,44 @@ def _rate(done: int, steps: int) -> float:
     return (done + 1) / warm if done < warm else max(0.0, (steps - done) / max(1, steps - warm))
 
 
-def _loss(
+def accumulate(
     body: Any,
     head: torch.nn.Linear,
     cutter: features.Cutter,
     cuts: Sequence[features.Cut],
     targets: Sequence[Sequence[int]],
-    data: Data,
-) -> torch.Tensor | None:
-    """Mean loss over the labelled words (or texts) of a step; None when it has none."""
+    *,
+    tagged: bool,
+    at_once: int | None,
+) -> float | None:
+    """Add the gradient of a step, part by part, and return its loss: the mean over all its labelled words or texts.
+
+    Args:
+        body: the model without head.
+        head: the head.
+        cutter: the tokenizer.
+        cuts: the step's sentences.
+        targets: for each the labels of its words, or its label.
+        tagged: whether words are labelled.
+        at_once: sentences that go through the model at once; None: all. The cut changes neither loss nor gradient.
+
+    Returns:
+        Nats a label; None when no word has a piece.
+    """
     import torch
 
-    states, owners = _states(body, cutter, cuts, pool=not data.tagged)
-    wanted = torch.tensor([targets[i][k] for i, k in owners], dtype=torch.long)
-    if not len(wanted):
-        return None
-    states = torch.nn.functional.dropout(states, DROPOUT)
-    return torch.nn.functional.cross_entropy(head(states), wanted, reduction="sum") / len(wanted)
+    labels = sum(sum(p >= 0 for p in cut.first) if tagged else bool(cut.ids) for cut in cuts)
+    losses = []
+    for first in range(0, len(cuts), at_once or len(cuts)):
+        part = slice(first, first + (at_once or len(cuts)))
+        states, owners = _states(body, cutter, cuts[part], pool=not tagged)
+        if owners:
+            wanted = torch.tensor([targets[part][i][k] for i, k in owners], dtype=torch.long, device=body.device)
+            states = torch.nn.functional.dropout(states, DROPOUT)
+            loss = torch.nn.functional.cross_entropy(head(states), wanted, reduction="sum") / labels
+            loss.backward()
+            losses.append(loss.detach())
+    return sum(map(float, losses)) if losses else None
 
 
 def _states(
@@ -196,8 +274,8 @@ def _states(
     room = features.room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
     plan = [w for w in features.windows(cuts, room) if w.end > w.start]
     if not plan:
-        return torch.zeros(0, body.config.hidden_size), []
-    ids, mask = features.tensors(plan, cuts, cutter)
+        return torch.zeros(0, body.config.hidden_size, device=body.device), []
+    ids, mask = features.tensors(plan, cuts, cutter, body.device)
     with autocast(features.fast()):
         hidden = body(input_ids=ids, attention_mask=mask)[0].float()
     found: list[torch.Tensor] = []
@@ -226,7 +304,7 @@ def _log_probabilities(
     import torch
 
     starts = np.cumsum([0] + [len(c.first) if data.tagged else 1 for c in cuts])
-    out = np.tile(head.bias.detach().numpy(), (int(starts[-1]), 1))
+    out = np.tile(head.bias.detach().cpu().numpy(), (int(starts[-1]), 1))
     order = sorted(range(len(cuts)), key=lambda i: -len(cuts[i].ids))
     with torch.inference_mode():
         for at in range(0, len(order), 32):
@@ -234,5 +312,5 @@ def _log_probabilities(
             states, owners = _states(body, cutter, [cuts[i] for i in chosen], pool=not data.tagged)
             if owners:
                 rows = [int(starts[chosen[i]]) + k for i, k in owners]
-                out[rows] = head(states).numpy()
+                out[rows] = head(states).cpu().numpy()
     return heads.log_softmax(out)

@@ -44,7 +44,8 @@ def run(job: Job, kind: Any) -> None:
 
 def fingerprint_of(job: Job, data: Data, *settings: Any) -> str:
     """SHA-256 of model, tokenizer, data and the settings that decide a seed's scores."""
-    extra = [VERSION, job.shared.mode, features.LAYERS, features.fast(), data.fingerprint(), *settings]
+    short = [] if job.shared.long_texts == "windows" else [job.shared.long_texts]
+    extra = [VERSION, job.shared.mode, features.LAYERS, features.fast(), data.fingerprint(), *settings, *short]
     return features.fingerprint(*job.folders(), extra)
 
 
@@ -136,9 +137,17 @@ def label_counts(gold: Sequence[Any]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def cuts_of(cutter: features.Cutter, data: Data, split: Any) -> list[features.Cut]:
-    """Sentences of a split as pieces."""
-    return cutter.words(split["tokens"][:]) if data.tagged else cutter.texts(split["text"][:])
+def cuts_of(cutter: features.Cutter, data: Data, split: Any, body: Any, long_texts: str) -> list[features.Cut]:
+    """Sentences of a split as pieces; `long_texts` as configured, for what `body` cannot read at once."""
+    if data.tagged:
+        return cutter.words(split["tokens"][:])
+    return _texts(cutter, split["text"][:], body, long_texts)
+
+
+def _texts(cutter: features.Cutter, texts: Sequence[str], body: Any, long_texts: str) -> list[features.Cut]:
+    cuts = cutter.texts(texts)
+    room = features.room_of(body.config, len(cutter.prefix) + len(cutter.suffix))
+    return cuts if long_texts == "windows" else features.head_and_tail(cuts, room)
 
 
 def _probe(job: Job, data: Data) -> None:
@@ -160,6 +169,7 @@ def _probe(job: Job, data: Data) -> None:
             job.tell(0.8 + 0.2 * n / len(waiting), step=f"head of seed {seed}")
             weight, bias, facts = heads.train(states["train"], targets, states["dev"], score, len(data.labels), seed)
             facts |= {"kind": data.kind, "layers": features.LAYERS, "mode": "probe"}
+            facts |= {"long_texts": job.shared.long_texts}
             head = heads.Head(weight, bias, data.labels, facts)
             predicted = heads.decode(head.log_probabilities(states["test"]), lengths, data.labels, data.kind)
             finish(
@@ -192,7 +202,7 @@ def _states(job: Job, data: Data, cache: Path, fingerprint: str) -> dict[str, np
             model, tokenizer = job.folders()
             if not body:
                 body.extend([features.load_body(model), features.Cutter(tokenizer)])
-            cuts = cuts_of(body[1], data, split)
+            cuts = cuts_of(body[1], data, split, body[0], job.shared.long_texts)
             if name == "test":
                 words = sum(len(cut.first) for cut in cuts)
                 lost = sum(p < 0 for cut in cuts for p in cut.first)
@@ -300,7 +310,8 @@ def predict(
     for at in range(0, len(texts), 256):
         part = texts[at : at + 256]
         words = [words_of(text) for text in part] if kind != "classes" else []
-        cuts = cutter.words(words) if kind != "classes" else cutter.texts(part)
+        long_texts = loaded[0].facts.get("long_texts", "windows")
+        cuts = cutter.words(words) if kind != "classes" else _texts(cutter, part, body, long_texts)
         layers = loaded[0].facts["layers"]
         states = features.compute(body, cutter, cuts, pool=kind == "classes", layers=layers, bf16=features.fast())
         lengths = [len(row) for row in words] if kind != "classes" else None
