@@ -21,27 +21,35 @@ class TopLayersOptions(BesideOptions):
     """How many layers are trained, counted from the top; with them what stands above, such as a last norm."""
 
 
-def prepare(model: Any, options: Any) -> Any:
-    """Freeze the body below its last layers.
+def top_layers(model: Any, number: int) -> tuple[list[Any], list[Any]]:
+    """Find the last layers of a model's body, and the modules that stand above its layers.
 
     Raises:
         InputError: the model has fewer layers, or layers that share their weights.
     """
     from torch import nn
 
-    body, count = model.base_model, model.config.num_hidden_layers
-    parts = list(body.named_children())
-    stacks = [(n, m) for n, part in enumerate(p for _, p in parts) for m in part.modules()
+    count, parts = model.config.num_hidden_layers, list(model.base_model.children())
+    stacks = [(n, m) for n, part in enumerate(parts) for m in part.modules()
               if isinstance(m, nn.ModuleList) and len(m) == count]  # fmt: skip
-    if not stacks or options.layers > count:
+    if not stacks or number > count:
         raise InputError(
-            "tuning `top-layers` needs that many layers with weights of their own",
+            "the model has not that many layers with weights of their own",
             found=f"{count if stacks else 0} in {type(model).__name__}",
-            expected=f"at least {options.layers}",
+            expected=f"at least {number}",
         )
     place, stack = stacks[0]
-    upper = [*stack[count - options.layers :], *(part for _, part in parts[place + 1 :])]
-    chosen = [p for part in upper for p in without_adapters(part).values()]
+    return list(stack[count - number :]), parts[place + 1 :]
+
+
+def prepare(model: Any, options: Any) -> Any:
+    """Freeze the body below its last layers.
+
+    Raises:
+        InputError: the model has fewer layers, or layers that share their weights.
+    """
+    layers, above = top_layers(model, options.layers)
+    chosen = [p for part in [*layers, *above] for p in without_adapters(part).values()]
     return train_only(model, chosen + beside(model, options))
 
 

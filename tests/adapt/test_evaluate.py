@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
-from adapt.evaluate import features, heads, labelled
+from adapt.config import Evaluate
+from adapt.evaluate import features, finetune, heads, labelled
 from adapt.evaluate import floors as floors_
 from adapt.evaluate.job import Job
 from adapt.evaluate.task import TASKS, TaskFiles
@@ -101,6 +103,10 @@ def job(task, options, out, model=None, arm="source", **changed):
         "epochs": 1,
         "lr": 1e-3,
         "lm_words": 50,
+        "min_updates": 0,
+        "layer_decay": 1.0,
+        "reinit_layers": 0,
+        "long_texts": "windows",
     }
     return Job(arm, task, model, model, options, SimpleNamespace(**{**shared, **changed}), None, Path(out), threads=1)
 
@@ -329,3 +335,85 @@ def test_language_modelling(tmp_path, model):
 def test_label_counts():
     assert labelled.label_counts([["A", "B"], ["A"]]) == {"A": 2, "B": 1}
     assert labelled.label_counts(["p", "n", "p"]) == {"n": 1, "p": 2}
+
+
+def test_few_examples_get_updates_enough_to_learn(files, model, tmp_path):
+    """Twenty sentences are two updates an epoch: three epochs learn nothing, and dev is not looked at fifty times."""
+    found, looks = {}, []
+    real = labelled.scorer
+
+    def counting(data):
+        score = real(data)
+        return lambda scores: looks.append(1) or score(scores)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(labelled, "scorer", counting)
+        for updates in (0, 100):
+            given = {"mode": "finetune", "epochs": 3, "lr": 5e-3, "seeds": [0], "max_train": 20, "min_updates": updates}
+            TASKS["pos"].run(job("pos", files["pos"], tmp_path / str(updates), model, **given))
+            found[updates] = scores(tmp_path / str(updates) / "seed-0")["metrics"]["accuracy"]
+    assert finetune.epochs_of(SimpleNamespace(epochs=3, min_updates=100), 20) == 50
+    assert finetune.epochs_of(SimpleNamespace(epochs=3, min_updates=100), 2000) == 3
+    assert len(looks) == 3 + 10 and found[100] > found[0] + 0.1
+
+
+def test_layers_learn_at_falling_rates_and_top_ones_begin_anew(model):
+    body = features.load_body(model)
+    head = torch.nn.Linear(32, 3)
+    moving = list(body.parameters())
+    groups = finetune._groups(body, moving, head, 0.5)
+    rate = {id(p): g["factor"] for g in groups for p in g["params"]}
+    assert len(rate) == len(moving) + 2 == sum(len(g["params"]) for g in groups)
+    shown = {name: rate[id(p)] for name, p in body.named_parameters()}
+    top, bottom = (f"encoder.layer.{n}.output.dense.weight" for n in (1, 0))
+    assert (rate[id(head.weight)], shown[top], shown[bottom]) == (1, 1, 0.5)
+    assert shown["embeddings.word_embeddings.weight"] == shown["embeddings.position_embeddings.weight"] == 0.25
+    assert {g["weight_decay"] for g in groups if g["factor"] == 1} == {0.0, finetune.WEIGHT_DECAY}
+    assert len(finetune._groups(body, moving, head, 1.0)) == 2
+
+    before = {name: p.detach().clone() for name, p in body.named_parameters()}
+    finetune.draw_anew(body, 1, seed=3)
+    changed = {name for name, p in body.named_parameters() if (p != before[name]).any()}
+    assert changed and all(name.startswith("encoder.layer.1.") for name in changed) and top in changed
+    assert float(body.get_parameter(top).detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert (body.get_parameter("encoder.layer.1.output.LayerNorm.weight") == 1).all()
+    with pytest.raises(InputError, match=r"not that many layers.*at least 3"):
+        finetune.draw_anew(body, 3, seed=3)
+
+
+def test_what_helps_little_data_changes_scores_and_is_part_of_what_they_are_of(files, model, tmp_path):
+    given = {"mode": "finetune", "epochs": 1, "lr": 5e-3, "seeds": [0], "max_train": 40}
+    made = {}
+    for name, more in {"plain": {}, "decay": {"layer_decay": 0.5}, "anew": {"reinit_layers": 1}}.items():
+        TASKS["pos"].run(job("pos", files["pos"], tmp_path / name, model, **given, **more))
+        made[name] = (tmp_path / name / "seed-0" / "body" / "model.safetensors").read_bytes()
+    assert len(set(made.values())) == 3
+    assert len({scores(tmp_path / name / "seed-0")["fingerprint"] for name in made}) == 3
+
+
+def test_a_long_text_keeps_its_head_and_tail(files, model, tmp_path):
+    cuts = [features.Cut(list(range(length)), []) for length in (8, 9, 30)]
+    assert [cut.ids for cut in features.head_and_tail(cuts, 8)] == [
+        list(range(8)), [0, 1, 3, 4, 5, 6, 7, 8], [0, 1, 24, 25, 26, 27, 28, 29]
+    ]  # fmt: skip
+    long = {part: tmp_path / f"{part}.tsv" for part in ("train", "dev", "test")}
+    for path in long.values():  # only the middle, which is left out, tells the labels apart
+        rows = [f"{'gida ' * 10}{word * 6}{'sosai ' * 10}\t{label}" for word, label in (("kyau ", "good"),
+                ("muni ", "bad"))] * 12  # fmt: skip
+        path.write_text("\n".join(["text\tlabel", *rows]) + "\n", encoding="utf-8")
+    options, found = TASKS["sentiment"].options(**long), {}
+    for way in ("windows", "head-tail"):
+        TASKS["sentiment"].run(job("sentiment", options, tmp_path / way, model, seeds=[0], long_texts=way))
+        found[way] = scores(tmp_path / way / "seed-0")["metrics"]["accuracy"]
+        (label,) = labelled.predict(tmp_path / way, model, model, [f"{'gida ' * 10}{'muni ' * 6}{'sosai ' * 10}"])
+        assert way == "head-tail" or label["label"] == "bad"
+    assert found == {"windows": 1.0, "head-tail": 0.5}
+
+
+@pytest.mark.parametrize(("settings", "said"), [
+    ({"reinit_layers": 1}, "reinit_layers belongs to mode finetune"),
+    ({"mode": "finetune", "layer_decay": 0.9, "task_adapter": True}, "layer_decay and task_adapter exclude each other"),
+])  # fmt: skip
+def test_settings_of_finetuning_that_contradict_each_other_are_refused(settings, said):
+    with pytest.raises(ValidationError, match=said):
+        Evaluate(**settings)

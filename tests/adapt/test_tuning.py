@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,14 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoTokenizer,
     BertConfig,
     GPT2Config,
     LlamaConfig,
     ModernBertConfig,
 )
 
+import adapt
 from adapt.pretrain import checkpoint
 from adapt.pretrain.engine import pretrain
 from adapt.pretrain.model import save_plain
@@ -25,6 +29,7 @@ from adapt.tuning.top_layers import TopLayersOptions
 from adapt.tuning.tuning import TUNINGS
 from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
+from tests.conftest import write_config
 
 ADAPTERS = ("bottleneck", "invertible")
 IDS = torch.arange(12).reshape(2, 6) + 5
@@ -150,3 +155,34 @@ def test_a_tuning_that_cannot_work_says_so():
         model = (AutoModelForCausalLM if decoder else AutoModelForMaskedLM).from_config(config)
         with pytest.raises(InputError, match=message):
             TUNINGS[name].prepare(model, TUNINGS[name].options())
+
+
+def test_new_embeddings_and_lora_on_the_body_are_one_line_and_ties_hold(tmp_path, tiny_source, language, monkeypatch):
+    """A run whose vocabulary is replaced: what was measured before the merge is what plain transformers load."""
+    noted = []
+
+    def finish(model):
+        noted.append(text_loss(model.eval()))
+        return lora.finish(model)
+
+    def text_loss(model):
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+        with torch.no_grad():
+            return float(torch.nn.functional.cross_entropy(model(input_ids=IDS).logits.flatten(0, 1), IDS.flatten()))
+
+    lora = TUNINGS["lora"]
+    monkeypatch.setitem(TUNINGS._specs, "lora", replace(lora, finish=finish))
+    file = write_config(tmp_path / "one.yaml", tiny_source, language, arms=["adapted"], pretrain__tuning="lora",
+                        pretrain__lr=1e-2, evaluate__tasks={}, evaluate__lm_words=10)  # fmt: skip
+    run = adapt.run(file, preflight=False)
+    start, made = (AutoModelForMaskedLM.from_pretrained(folder).eval() for folder in (
+        run.folder / "transplant" / "model", run.model))  # fmt: skip
+    assert text_loss(made) == pytest.approx(noted[-1], abs=1e-5) != pytest.approx(text_loss(start), abs=1e-3)
+    before, after = start.state_dict(), made.state_dict()
+    words = "bert.embeddings.word_embeddings.weight"
+    assert before.keys() == after.keys() and len(after[words]) == len(AutoTokenizer.from_pretrained(run.model))
+    assert (after[words] != before[words]).any(1).float().mean() > 0.5  # in full, new rows and old
+    query = "bert.encoder.layer.1.attention.self.query.weight"
+    assert 0 < torch.linalg.matrix_rank(after[query] - before[query], rtol=1e-3) <= 16
+    saved = run.model / "model.safetensors"
+    assert saved.stat().st_size < 4 * sum(p.numel() for p in made.parameters()) + 20_000  # the tied rows once
