@@ -96,7 +96,7 @@ def _weights(mixture: Mixture) -> dict[str, float]:
 
 
 def _norms(mixture: Mixture, before: Any, after: Any) -> dict[str, float]:
-    """Median L2 norms: all old rows, copied rows, and new rows as they were averaged and as they are."""
+    """Median L2 norms: all old rows; all rows as they are now, those that were copied, and those that are new."""
     new = np.flatnonzero(mixture.filled & ~mixture.copied)
     length = _lengths(after, np.arange(len(mixture)))
     known: dict[str, float] = {
