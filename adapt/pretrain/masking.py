@@ -31,8 +31,11 @@ def choose(blocks: Blocks, symbols: Symbols, rate: float, unit: str, generator: 
     if unit == "token":
         chosen = free & (generator.random(free.shape) < rate)
         return chosen if chosen.any() else _one(free, generator)
-    # Every special token ends a word, so that a word never runs over the border of a line or a row.
-    border = (~free | np.roll(~free, 1, axis=1)).ravel()
+    # Every special token ends a word, as every row and document does.
+    border = ~free
+    border[:, 1:] |= ~free[:, :-1] | (blocks.documents[:, 1:] != blocks.documents[:, :-1])
+    border[:, 0] = True
+    border = border.ravel()
     unit_of = np.cumsum(blocks.starts.ravel() | border) - 1
     if unit == "ngram":
         unit_of = _join(unit_of, border, generator)

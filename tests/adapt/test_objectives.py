@@ -218,6 +218,16 @@ def test_ngrams_are_one_to_three_whole_words_and_stay_within_a_line():
     assert lengths[1] > lengths[2]
 
 
+def test_runs_end_with_the_row_and_the_document():
+    symbols = Symbols.of(wordpiece([*"abcd"]))
+    ids = np.full((4000, 4), 5)
+    blocks = Blocks(ids, np.ones(ids.shape, bool), np.tile(np.array([1, 1, 2, 2], np.int16), (4000, 1)))
+    chosen = choose(blocks, symbols, 0.1, "ngram", np.random.default_rng(0)).reshape(-1, 2)
+    assert chosen.all(1).any()  # runs within a document
+    followed = chosen[1:, 0][chosen[:-1, 1]]  # a document's first word, when the last one before it is hidden
+    assert abs(followed.mean() - 0.1) < 3 * (0.09 / len(followed)) ** 0.5
+
+
 def test_runs_have_the_lengths_that_albert_draws():
     symbols = Symbols.of(wordpiece([*"abcdefgh"]))
     ids = np.full((1, 60_000), 5)
