@@ -81,8 +81,8 @@ def pretrain(
     Returns:
         steps (done), exported_step, seconds (in the loop, over all resumptions), step_seconds, tokens, characters,
         tokens_per_second, characters_per_second, loss, heldout_loss, parameters, trained_parameters, adapters (bytes of
-        each file beside the plain model), resumed_from, notices, precision, threads, new_head, corpora (what
-        `mixing.seen` counts), and what the watchers sum up.
+        each file beside the plain model), resumed_from, notices, precision, threads (of each process), processes,
+        device, new_head, corpora (what `mixing.seen` counts), and what the watchers sum up.
 
     Raises:
         InputError: bad input, a full disk, or what a watcher refuses (a loss that is no number); checkpoints stay as
@@ -175,6 +175,8 @@ def pretrain(
             "trained_parameters": trained,
             "adapters": adapters,
             "precision": "bf16" if setup.bf16 else "fp32",
+            "processes": world.size,
+            "device": str(setup.device),
             "objective": setup.objective.name,
             "new_head": setup.new_head,
             **watching.summary(),

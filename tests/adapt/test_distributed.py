@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 
+import numpy as np
 import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import adapt
+from adapt.files import read_json
+from adapt.pretrain.step import accumulate
 from adapt.pretrain.workers import _failure
 from lexigraft import InputError
-from tests.adapt.pretraining import options
+from tests.adapt.pretraining import options, setup_on
 from tests.adapt.several import gradients, together
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_config
 
 
 def test_processes_sum_share_threads_and_report(tmp_path, monkeypatch):
@@ -85,7 +91,7 @@ def test_they_end_with_the_process_that_started_them(tmp_path):
 
 
 def wait_for(condition):
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.005)
@@ -97,3 +103,51 @@ def test_another_number_of_processes_than_asked_for_is_refused(tmp_path, monkeyp
         together(options(), "sum", tmp_path)
     with pytest.raises(ValueError, match="4 processes cannot share a step of 3 sequences"):
         options(processes=4, batch_tokens=96)
+
+
+@pytest.mark.parametrize("more", [{"gradient_checkpointing": True}, {"compile": True}], ids=["again", "compiled"])
+def test_ways_to_compute_give_the_same(more, tmp_path, tiny_source, language):
+    if "compile" in more:
+        pytest.importorskip("torch._inductor")
+        if not shutil.which("g++"):
+            pytest.skip("torch.compile needs a C++ compiler, and there is no g++")
+    found = []
+    for each in ({}, more):
+        setup = setup_on(tiny_source, language / "text.txt", tmp_path, options(**each))
+        batch = setup.objective.batch(
+            setup.stream.take(8), setup.symbols, setup.objective_options, np.random.default_rng(0)
+        )
+        loss = accumulate(setup, batch)
+        found.append((loss, {name: p.grad for name, p in setup.trained.items() if p.grad is not None}))
+    (plain, a), (other, b) = found
+    assert plain == pytest.approx(other, abs=1e-5) and a.keys() == b.keys()
+    assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-5
+
+
+def test_a_run_trains_with_two_processes(tmp_path, tiny_source, language):
+    settings = {"arms": ["keep"], "evaluate": {"lm_words": 20}, "pretrain__processes": 2, "pretrain__steps": 3}
+    run = adapt.run(write_config(tmp_path / "two.yaml", tiny_source, language, **settings))
+    log = [json.loads(line) for line in (run.folder / "pretrain/keep/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 2, 3]
+    facts = read_json(run.folder / "pretrain/keep/done.json")["facts"]
+    assert facts["processes"] == 2 and facts["device"] == "cpu" and facts["steps"] == 3
+    assert read_json(run.folder / "preflight.json")["measured"]["processes"] == 2
+    assert run.scores["arm"].tolist() == ["keep"]
+    told = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    assert any(e["event"] == "progress" and e["stage"] == "pretrain/keep" and "loss" in e["facts"] for e in told)
+
+
+@pytest.mark.slow
+def test_a_run_under_torchrun_is_that_of_processes_of_its_own(tmp_path, tiny_source, language):
+    settings = {"arms": ["keep"], "evaluate": {"lm_words": 20}, "pretrain__processes": 2, "pretrain__steps": 3}
+    configs = [write_config(tmp_path / name / "two.yaml", tiny_source, language, **settings) for name in ("a", "b")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    for command, config in zip(([sys.executable, "-m"], torchrun), configs, strict=True):
+        done = subprocess.run([*command, "adapt.cli", "run", config], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("run folder:") == 1
+    a, b = (next(tmp_path.glob(f"{name}/runs/*/model/model.safetensors")) for name in ("a", "b"))
+    assert a.read_bytes() == b.read_bytes()
+    done = subprocess.run([*torchrun, "adapt.cli", "run", config, "pretrain.processes=1", "pretrain.steps=2"],
+                          cwd=ROOT, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode != 0 and "WORLD_SIZE=2; expected pretrain.processes=2" in done.stderr
