@@ -12,9 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from typer.testing import CliRunner
 
+import adapt
 from adapt.cli import app
 from adapt.tuning.adapters import attach, load_tuned, parameters, save_tuned, shapes
 from lexigraft import InputError
+from tests.conftest import write_config
 from tests.tiny_tokenizers import metaspace
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.transplant.load import load_model
@@ -61,6 +63,18 @@ def test_auto_says_how_long_it_takes(call, tiny_source):
     said = call("run", tiny_source, "new", "--text", "long.txt", "--method", "auto", "--no-score", "--output", "made")
     assert re.search(r"trying \d methods for \d+ steps each: some \d+ s", said) and "Why this method" in said
     assert json.loads(Path("made/transplant.json").read_text(encoding="utf-8"))["auto"]["by"] == "trial"
+
+
+def test_a_run_tries_methods(tmp_path, tiny_source, language):
+    learning = {"layers": 1, "steps": 4, "batch_tokens": 64, "sequence_length": 16, "heldout_tokens": 300}
+    config = write_config(tmp_path / "auto.yaml", tiny_source, language, arms=["adapted"], pretrain__steps=2,
+                          transplant={"method": "auto", "options": {"auto": learning}}, evaluate__tasks={})  # fmt: skip
+    run = adapt.run(config)
+    chosen = json.loads((run.folder / "transplant" / "model" / "transplant.json").read_text(encoding="utf-8"))["auto"]
+    assert chosen["by"] == "trial" and chosen["trial"]["steps"] == 4 and "forecast" not in chosen
+    assert "for 4 steps each: some" in (run.folder / "events.jsonl").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match="transplant.options.auto.layer.*unknown key 'layer', did you mean 'layers'"):
+        adapt.run(config, overrides={"transplant.options.auto.layer": 2})
 
 
 def test_adapters_of_the_body_go_along(call, tiny_source):

@@ -88,8 +88,7 @@ def transplant(
         from vocab.transplant.auto import choose
 
         clock("choosing")
-        heldout = None if isinstance(score, bool) else score
-        chosen = choose(setting, options, heldout=heldout, progress=clock.part)
+        chosen = choose(setting, options, progress=clock.part)
         links, settings = chosen.links, chosen.options
     clock("evidence")
     problem = setting.problem(links, default=method in (None, AUTO))

@@ -71,7 +71,7 @@ def options_of(given: Any) -> AutoOptions:
         raise InputError(f"options of {AUTO}: {error.errors()[0]['msg']}", found=repr(value)) from None
 
 
-def choose(setting: Setting, options: Any = None, *, heldout: Any = None, progress: Progress | None = None) -> Choice:
+def choose(setting: Setting, options: Any = None, *, progress: Progress | None = None) -> Choice:
     """Try every method that can run and take the best; the default chain where none is ahead of it beyond noise.
 
     All methods are given the same evidence: what the caller gave, or counts and characters (characters alone without
@@ -80,7 +80,6 @@ def choose(setting: Setting, options: Any = None, *, heldout: Any = None, progre
     Args:
         setting: what the transplant starts from.
         options: options by method name, `auto`'s own under that name.
-        heldout: text to measure on, that no evidence was made from; None: a part of the setting's texts.
         progress: told how far it is, and once of a `notice`: how long it will take.
 
     Raises:
@@ -99,7 +98,7 @@ def choose(setting: Setting, options: Any = None, *, heldout: Any = None, progre
     if own.by != "forecast":
         try:
             made = _made(setting, candidates, refused)
-            found = trial(setting, made, own, heldout=heldout, progress=progress)
+            found = trial(setting, made, own, progress=progress)
         except InputError as error:
             if own.by == "trial":
                 raise

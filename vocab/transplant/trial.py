@@ -37,19 +37,19 @@ _DEPTHS = ("n_layers", "num_layers", "num_hidden_layers")  # where modules keep 
 class TrialOptions(Options):
     """How a shrunken model is trained on each candidate's rows."""
 
-    layers: int = Field(3, ge=1)
+    layers: int = Field(2, ge=1)
     """Layers of the source that are kept, from the first on."""
-    steps: int = Field(75, ge=1)
+    steps: int = Field(40, ge=1)
     """Steps of training."""
     batch_tokens: int = Field(256, ge=1)
     """Tokens of a step."""
     sequence_length: int = Field(64, ge=8)
     """Tokens of a row."""
-    lr: float = Field(2e-4, gt=0)
+    lr: float = Field(5e-4, gt=0)
     """Highest learning rate; reached after a tenth of the steps, then a cosine down to a tenth of it."""
-    mask_rate: float = Field(0.15, gt=0, lt=1)
+    mask_rate: float = Field(0.3, gt=0, lt=1)
     """Share of words hidden from a masked model, all pieces of a word together."""
-    heldout_tokens: int = Field(8192, ge=256)
+    heldout_tokens: int = Field(6144, ge=256)
     """Tokens that the loss is measured on."""
 
 
@@ -76,30 +76,25 @@ class Exercise:
     held: list[Batch]
 
     @classmethod
-    def of(cls, setting: Setting, options: TrialOptions, causal: bool, heldout: Any = None) -> Exercise:
-        """Draw text, cut it into rows, hide words.
+    def of(cls, setting: Setting, options: TrialOptions, causal: bool) -> Exercise:
+        """Draw text, set lines apart evenly, cut both into rows, hide words.
 
         Args:
             setting: what the transplant starts from, with texts.
             options: how much of it.
             causal: every token is asked for, none is hidden.
-            heldout: text to measure on; None: lines of the texts, evenly among those that are drawn.
 
         Raises:
             InputError: too little text, or no mask token.
         """
         from vocab.score import sample_lines
-        from vocab.tokenizer.texts import Lines
 
         rows = max(1, options.batch_tokens // options.sequence_length)
         held_rows = -(-options.heldout_tokens // options.sequence_length)
-        every = rows * options.steps + (held_rows if heldout is None else 0)
+        every = rows * options.steps + held_rows
+        gap = max(2, every // held_rows)
         lines = sample_lines(setting.texts, _LINES * every, setting.seed)
-        if heldout is None:
-            gap = max(2, every // held_rows)
-            held, lines = lines[::gap], [line for number, line in enumerate(lines) if number % gap]
-        else:
-            held = sample_lines(Lines(heldout), _LINES * held_rows, setting.seed)
+        held, lines = lines[::gap], [line for number, line in enumerate(lines) if number % gap]
         draw = np.random.default_rng(setting.seed)
         table, test = (_rows(setting, found, options.sequence_length, causal) for found in (lines, held))
         if not len(table) or test[:held_rows].size < _FEWEST:
@@ -119,16 +114,16 @@ def trial(
     rows: Mapping[str, Mixture],
     options: TrialOptions,
     *,
-    heldout: Any = None,
     progress: Progress | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Train the shrunken model on each candidate's rows and measure its loss on held-out text.
+    """Train the shrunken model on each candidate's rows and measure its loss on lines that are set apart.
+
+    All of it is done on the text that rows are made with: what is held out for scores chooses nothing.
 
     Args:
         setting: what the transplant starts from: texts, and a source with a language-modelling head.
         rows: mixtures by name. Those that make equal rows are trained once.
         options: how.
-        heldout: text to measure on; None: a part of the setting's texts, which are then not trained on.
         progress: told steps done, all steps, and of the first one after some steps `notice`: how long it will take.
 
     Returns:
@@ -145,7 +140,7 @@ def trial(
     from vocab.transplant.apply import matrices_of, with_rows
 
     small = shrunken(setting.carrier.fresh(), options.layers)
-    exercise = Exercise.of(setting, options, is_causal(small), heldout)
+    exercise = Exercise.of(setting, options, is_causal(small))
     total = options.steps * len(rows)
     known: dict[tuple[str, ...], NDArray[np.float64]] = {}
     found: dict[str, NDArray[np.float64]] = {}
