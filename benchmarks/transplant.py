@@ -95,6 +95,36 @@ def peer_side(job: dict) -> None:
     Path(job["facts"]).write_text(json.dumps({"seconds": seconds, "peak": peak()}))
 
 
+def deepfocus(python: Path, source: Path, target: Path, text: Path, folder: Path, threads: int, clock: str) -> dict:
+    """Have deepfocus make the rows of a new vocabulary, `folder/rows`, from the old ones in `folder/matrix`.
+
+    Args:
+        python: of deepfocus's environment.
+        source: folder of the old tokenizer.
+        target: folder of the new tokenizer.
+        text: that it trains vectors on.
+        folder: holds `matrix`; gets the rows and what deepfocus caches.
+        threads: of its processes.
+        clock: `wall` or `processor`.
+
+    Returns:
+        seconds by step, peak (GB).
+    """
+    job = {
+        "source": str(source), "target": str(target), "text": str(text.resolve()), "matrix": str(folder / "matrix"),
+        "out": str(folder / "rows"), "facts": str(folder / "facts.json"), "threads": threads, "clock": clock,
+    }  # fmt: skip
+    environment = {
+        **os.environ, "XDG_CACHE_HOME": str(folder / f"cache-{target.name}"), "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(folder / f"datasets-{target.name}"), "TQDM_DISABLE": "1",
+    }  # fmt: skip
+    subprocess.run(
+        [python, "-m", "benchmarks.transplant", "--job", json.dumps(job), "--source", ".", "--text", "."],
+        env=environment, cwd=peers.ROOT, check=True,
+    )  # fmt: skip
+    return json.loads((folder / "facts.json").read_text())
+
+
 def reset_peak() -> int | None:
     """Forget this process's peak of memory and give what it holds now, in bytes; None where the system cannot."""
     try:
@@ -227,7 +257,7 @@ def main() -> None:
         for size in arguments.sizes:
             target = folder / f"tokenizer-{size}"
             vocab.train_tokenizer(
-                arguments.text, like=arguments.source, algorithm=arguments.algorithm, vocab_size=size
+                arguments.text, like=arguments.source, algorithm=arguments.algorithm, vocab_size=size, min_frequency=1
             ).save_pretrained(target)
             if "wechsel" not in arguments.skip and size == arguments.sizes[0]:
                 methods.wechsel(arguments.source, target, weight.numpy(), folder, clock, arguments.clock)
@@ -239,22 +269,8 @@ def main() -> None:
                 for step in own:
                     print(f"  {step:24s} {own[step]:8.2f}")
                 continue
-            job = {
-                "source": str(arguments.source), "target": str(target), "text": str(arguments.text.resolve()),
-                "matrix": str(folder / "matrix"), "out": str(folder / "rows"), "facts": str(folder / "facts.json"),
-                "threads": arguments.threads, "clock": arguments.clock,
-            }  # fmt: skip
-            environment = {
-                **os.environ, "XDG_CACHE_HOME": str(folder / f"cache-{size}"), "HF_HUB_OFFLINE": "1",
-                "HF_DATASETS_CACHE": str(folder / f"datasets-{size}"), "TQDM_DISABLE": "1",
-            }  # fmt: skip
-            subprocess.run(
-                [python, "-m", "benchmarks.transplant", "--job", json.dumps(job), "--source", ".", "--text", "."],
-                env=environment,
-                cwd=peers.ROOT,
-                check=True,
-            )
-            facts = json.loads((folder / "facts.json").read_text())
+            facts = deepfocus(python, arguments.source, target, arguments.text, folder, arguments.threads,
+                              arguments.clock)  # fmt: skip
             mixed = same_vectors(arguments.source, target, folder / "rows", clock)
             report(own, facts, mixed)
         if "ofa" not in arguments.skip:

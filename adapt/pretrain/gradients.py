@@ -12,18 +12,24 @@ from contextlib import contextmanager
 from typing import Any
 
 
-def vocabulary_matrices(model: Any, decoder: Any) -> list[Any]:
+def vocabulary_matrices(model: Any, decoder: Any, by_rows: bool) -> list[Any]:
     """Return the trained matrices whose gradients are kept: of input embeddings, and of a decoder that is not tied.
 
     Args:
         model: the model.
         decoder: its output layer, or None when it is not known.
+        by_rows: the optimiser takes the gradient of the input embeddings by rows: it is not kept.
     """
     import torch
 
     found = []
     embeddings = model.get_input_embeddings()
-    if type(embeddings) is torch.nn.Embedding and embeddings.weight.requires_grad and embeddings.weight.is_leaf:
+    if (
+        not by_rows
+        and type(embeddings) is torch.nn.Embedding
+        and embeddings.weight.requires_grad
+        and embeddings.weight.is_leaf
+    ):
         found.append(embeddings.weight)
     weight = getattr(decoder, "weight", None)
     if weight is not None and weight.requires_grad and weight.is_leaf and all(weight is not w for w in found):
@@ -42,12 +48,14 @@ def clear(optimizer: Any, kept: Iterable[Any]) -> None:
 
 
 @contextmanager
-def added_in_place(model: Any, kept: Iterable[Any]) -> Iterator[None]:
-    """Have backward passes of what is computed inside add to the gradients of `kept`, the input embeddings' by rows."""
+def added_in_place(model: Any, kept: Iterable[Any], by_rows: bool) -> Iterator[None]:
+    """Have backward passes of what is computed inside add to the gradients of `kept`, the input embeddings' by rows.
+
+    With `by_rows` these come by rows without being kept.
+    """
     import torch
 
     embeddings = model.get_input_embeddings()
-    by_rows = False
     for parameter in kept:
         if parameter.requires_grad:
             by_rows |= parameter is embeddings.weight
@@ -64,10 +72,17 @@ def added_in_place(model: Any, kept: Iterable[Any]) -> Iterator[None]:
 
 def clip(parameters: Iterable[Any], limit: float) -> float:
     """Scale gradients down where their common norm is above a limit, and return the norm they had."""
-    from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+    import torch
+    from torch.nn.utils import get_total_norm
 
-    those = [parameter for parameter in parameters if parameter.grad is not None]
-    norm = get_total_norm([parameter.grad for parameter in those])
+    gradients = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()
+            gradients.append(parameter.grad._values())
+        elif parameter.grad is not None:
+            gradients.append(parameter.grad)
+    norm = get_total_norm(gradients)
     if not norm <= limit:
-        clip_grads_with_norm_(those, limit, norm)
+        torch._foreach_mul_(gradients, limit / (norm + 1e-6))
     return float(norm)

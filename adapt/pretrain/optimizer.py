@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any
 
 from adapt.tuning.tuning import head_parameters
+from lexigraft import InputError
 
 if TYPE_CHECKING:
     from adapt.pretrain.options import Pretrain
@@ -20,16 +22,76 @@ def make_optimizer(model: Any, trained: dict[str, Any], options: Pretrain) -> An
     Args:
         model: the model that they belong to.
         trained: the parameters that are trained, by name.
-        options: lr, the factors on it, and weight_decay.
+        options: optimizer, lr, the factors on it, and weight_decay.
+
+    Raises:
+        InputError: `adamw-rows` where it does not help.
     """
     import torch
 
+    if options.optimizer == "adamw-rows" and not by_rows(model, options):
+        raise InputError("optimizer adamw-rows needs trained input embeddings that the decoder does not share: there, "
+                         "every row has a gradient in every step", found=type(model).__name__,
+                         expected="optimizer: adamw")  # fmt: skip
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
     for name, (group, factor) in rate_factors(model, list(trained), options).items():
         decays = trained[name].squeeze().ndim >= 2
         settings = {"name": group, "factor": factor, "weight_decay": options.weight_decay if decays else 0.0}
         groups.setdefault((group, decays), {"params": [], **settings})["params"].append(trained[name])
-    return torch.optim.AdamW(list(groups.values()), lr=options.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    kind = row_adamw() if options.optimizer == "adamw-rows" else torch.optim.AdamW
+    return kind(list(groups.values()), lr=options.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+
+def by_rows(model: Any, options: Pretrain) -> bool:
+    """Whether the input embeddings are updated by the rows in use."""
+    embeddings, decoder = model.get_input_embeddings().weight, model.get_output_embeddings()
+    untied = embeddings is not getattr(decoder, "weight", None)
+    return options.optimizer == "adamw-rows" and untied and embeddings.requires_grad and embeddings.is_leaf
+
+
+@functools.cache
+def row_adamw() -> Any:
+    """AdamW that updates only the rows of parameters whose gradient is sparse; the others as ever.
+
+    A row's moments and its weight decay stand still while no step reads it (as in torch's SparseAdam); the bias
+    correction counts all steps.
+    """
+    import torch
+
+    class RowAdamW(torch.optim.AdamW):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> Any:
+            """Update the weights."""
+            sparse = [(p, p.grad, g) for g in self.param_groups for p in g["params"]
+                      if p.grad is not None and p.grad.is_sparse]  # fmt: skip
+            for parameter, _, _ in sparse:
+                parameter.grad = None
+            result = super().step(closure)
+            for parameter, gradient, group in sparse:
+                parameter.grad = gradient
+                _update_rows(parameter, gradient.coalesce(), group, self.state[parameter])
+            return result
+
+    return RowAdamW
+
+
+def _update_rows(parameter: Any, gradient: Any, group: dict[str, Any], state: dict[str, Any]) -> None:
+    """AdamW (Loshchilov & Hutter 2019, algorithm 2) on the rows of a sparse gradient (V, d), coalesced."""
+    import torch
+
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32)
+        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+    state["step"] += 1
+    step, (first, second) = float(state["step"]), group["betas"]
+    rows, values = gradient.indices()[0], gradient.values()
+    mean = state["exp_avg"].index_select(0, rows).lerp_(values, 1 - first)
+    square = state["exp_avg_sq"].index_select(0, rows).mul_(second).addcmul_(values, values, value=1 - second)
+    state["exp_avg"].index_copy_(0, rows, mean)
+    state["exp_avg_sq"].index_copy_(0, rows, square)
+    size = square.div_(1 - second**step).sqrt_().add_(group["eps"])
+    moved = parameter.index_select(0, rows).mul_(1 - group["lr"] * group["weight_decay"])
+    parameter.index_copy_(0, rows, moved.addcdiv_(mean, size, value=-group["lr"] / (1 - first**step)))
 
 
 def rate_factors(model: Any, names: list[str], options: Pretrain) -> dict[str, tuple[str, float]]:

@@ -70,6 +70,10 @@ class Pretrain(Options):
     """WSD: share of the steps in which the rate falls."""
     decay_shape: Literal["1-sqrt", "linear", "cosine"] = "1-sqrt"
     """WSD: how it falls."""
+    optimizer: Literal["adamw", "adamw-rows"] = "adamw"
+    """adamw-rows: of the input embeddings only the rows of tokens that a step reads are updated, with the moments they
+    had when last read (lazy Adam). For models whose decoder has a matrix of its own: in a tied one every row has a
+    gradient. Not the same as AdamW, where moments and weight decay move all rows."""
     weight_decay: float = Field(0.01, ge=0)
     """Decoupled weight decay (AdamW)."""
     dropout: float | None = Field(0.0, ge=0, lt=1)
@@ -142,6 +146,12 @@ class Pretrain(Options):
             given.remove("minutes")
         if len(given) != 1:
             raise ValueError(f"needs one budget of {', '.join(BUDGETS)}; given: {', '.join(given) or 'none'}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> Pretrain:
+        if self.optimizer == "adamw-rows" and self.processes > 1:
+            raise ValueError(f"optimizer adamw-rows needs one process, found processes {self.processes}")
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from adapt.pretrain.gradients import added_in_place, clear, clip, vocabulary_mat
 from adapt.pretrain.mixing import TEXT, MixedStream, mixed
 from adapt.pretrain.model import load_with_head, objective_of, recompute, set_dropout, unigram_bias
 from adapt.pretrain.objectives.objective import OBJECTIVES, Batch, Objective
-from adapt.pretrain.optimizer import make_optimizer, set_rates
+from adapt.pretrain.optimizer import by_rows, make_optimizer, set_rates
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.schedule import rate_share
 from adapt.pretrain.selective import reference_for, select
@@ -155,7 +155,8 @@ def set_up(
     optimizer = make_optimizer(model, trained, options)
     setup = Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
                  optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world,
-                 vocabulary_matrices(model, predictor.decoder), apart, teacher=teacher)  # fmt: skip
+                 vocabulary_matrices(model, predictor.decoder, by_rows(model, options)), apart,
+                 teacher=teacher)  # fmt: skip
     if options.selective.reference is not None:
         setup.reference = reference_for(setup, options.selective.reference, tokenizer_dir)
     return setup
@@ -209,7 +210,7 @@ def accumulate(setup: Setup, batch: Batch) -> float:
     losses = []
     micro = setup.micro_rows(batch)
     begin, end = setup.world.share(len(batch.inputs))
-    with added_in_place(setup.model, setup.kept):
+    with added_in_place(setup.model, setup.kept, by_rows(setup.model, setup.options)):
         for first in range(begin, end, micro):
             part = batch.part(first, min(first + micro, end))
             if not len(part.labels):

@@ -7,7 +7,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from pydantic import ValidationError
 
 from adapt import pipeline
 from adapt.pretrain.data import Stream, Symbols, tokenise
@@ -15,6 +17,7 @@ from adapt.pretrain.engine import pretrain
 from adapt.pretrain.measure import steps_in_text
 from adapt.pretrain.schedule import factor
 from adapt.pretrain.step import train_step
+from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
 from tests.conftest import write_config
 from vocab.tokenizer.load import load_tokenizer
@@ -69,20 +72,26 @@ def test_every_parameter_is_in_one_group_and_only_matrices_decay(tmp_path, tiny_
         assert {p.squeeze().ndim >= 2 for p in group["params"]} == {group["weight_decay"] == 0.1}
 
 
-def test_groups_change_nothing_for_a_run_that_goes_on(tmp_path, tiny_source, language):
-    text, given = language / "text.txt", options(checkpoint_seconds=0.0, layer_decay=0.8, lr_head=2.0, schedule="wsd",
-                                                 min_lr=0.1, decay_share=0.5, decay_shape="linear")  # fmt: skip
+def assert_goes_on(source, text, given, folder):
+    """Interrupt a training of six steps, let it go on, and compare its weights with those of one in one go."""
 
     def interrupt(done, total, facts):
         if "loss" in facts and done > 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain(tiny_source, tiny_source, text, None, given, 6, 0, tmp_path / "cut", progress=interrupt)
-    facts = [pretrain(tiny_source, tiny_source, text, None, given, 6, 0, tmp_path / name) for name in ("cut", "whole")]
+        pretrain(source, source, text, None, given, 6, 0, folder / "cut", progress=interrupt)
+    facts = [pretrain(source, source, text, None, given, 6, 0, folder / name) for name in ("cut", "whole")]
     assert facts[0]["resumed_from"] and not facts[1]["resumed_from"]
-    cut, whole = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("cut", "whole"))
+    cut, whole = ((folder / n / "model" / "model.safetensors").read_bytes() for n in ("cut", "whole"))
     assert cut == whole
+
+
+def test_groups_change_nothing_for_a_run_that_goes_on(tmp_path, tiny_source, language):
+    text, given = language / "text.txt", options(checkpoint_seconds=0.0, layer_decay=0.8, lr_head=2.0, schedule="wsd",
+                                                 min_lr=0.1, decay_share=0.5, decay_shape="linear")  # fmt: skip
+
+    assert_goes_on(tiny_source, text, given, tmp_path)
     log = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["lrs"]["head"] == pytest.approx(2 * log[-1]["lr"]) and log[-1]["lr"] < log[0]["lr"]
 
@@ -111,3 +120,37 @@ def test_a_run_in_epochs_trains_so_many(tmp_path, tiny_source, language):
     facts = json.loads((run.folder / "pretrain" / "keep" / "facts.json").read_text())
     resolved = yaml.safe_load((run.folder / "run.yaml").read_text())["resolved"]
     assert facts["epochs"] == pytest.approx(0.2, abs=0.05) and resolved["steps"]["keep"] == facts["steps"]
+
+
+def test_adamw_by_rows_moves_rows_in_use_as_adamw_does_and_no_others(tmp_path, tiny_decoder, language):
+    found = {}
+    for name in ("adamw", "adamw-rows"):
+        setup = setup_on(tiny_decoder, language / "text.txt", tmp_path, options(optimizer=name, batch_tokens=64,
+                                                                                weight_decay=0.1))  # fmt: skip
+        matrix = setup.model.get_input_embeddings().weight
+        before = matrix.detach().clone()
+        seen = setup.take(0).ids
+        setup.stream.seek((0, 0))
+        first = train_step(setup, 0)
+        after = matrix.detach().clone()
+        losses = [first["loss"], *(train_step(setup, step)["loss"] for step in range(1, 10))]
+        found[name] = (before, after, np.unique(seen), first["grad_norm"], losses)
+    (_, exact, _, norm, plain), (before, after, seen, rows_norm, losses) = found.values()
+    assert norm == pytest.approx(rows_norm) and losses[0] == plain[0]
+    rest = np.setdiff1d(np.arange(len(before)), seen)
+    assert len(rest) and (after[rest] == before[rest]).all()
+    read = [row for row in seen if not (exact[row] - before[row]).abs().max() < 1e-4]  # a row's last token has none
+    assert len(read) > 5 and torch.allclose(after[read], exact[read], atol=1e-6)
+    assert losses == pytest.approx(plain, rel=0.02)
+
+
+def test_adamw_by_rows_goes_on_to_the_bit(tmp_path, tiny_decoder, language):
+    given = options(optimizer="adamw-rows", checkpoint_seconds=0.0)
+    assert_goes_on(tiny_decoder, language / "text.txt", given, tmp_path)
+
+
+def test_adamw_by_rows_is_refused_where_it_does_not_help(tmp_path, tiny_source, language):
+    with pytest.raises(InputError, match="every row has a gradient"):
+        setup_on(tiny_source, language / "text.txt", tmp_path, options(optimizer="adamw-rows"))
+    with pytest.raises(ValidationError, match="needs one process"):
+        options(optimizer="adamw-rows", processes=2)
