@@ -1,4 +1,4 @@
-"""A short training as a trial: the model's first layers on each method's rows, and their loss on text held out.
+"""A short training as a trial: the model's first layers on each method's rows, and their loss on lines set apart.
 
 All candidates start from the same first layers and head of the source and see the same batches with the same words
 hidden; they differ in their rows alone, and share the target's tokens, so that nats a token can be compared. Our own;
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 _FEWEST = 200  # held-out tokens, below which a loss says nothing
-_LINES = 4  # lines drawn for each row: enough for short ones
+_LINES = 16  # lines drawn for each row: enough for short ones
 _TIMED = 3  # steps by which the whole is timed
 _SCORED = 32  # rows scored at once
 _DEPTHS = ("n_layers", "num_layers", "num_hidden_layers")  # where modules keep their own count
@@ -44,7 +44,7 @@ class TrialOptions(Options):
     batch_tokens: int = Field(256, ge=1)
     """Tokens of a step."""
     sequence_length: int = Field(64, ge=8)
-    """Tokens of a row."""
+    """Tokens of a row, or as many as the model has positions for."""
     lr: float = Field(5e-4, gt=0)
     """Highest learning rate; reached after a tenth of the steps, then a cosine down to a tenth of it."""
     mask_rate: float = Field(0.3, gt=0, lt=1)
@@ -97,7 +97,8 @@ class Exercise:
         held, lines = lines[::gap], [line for number, line in enumerate(lines) if number % gap]
         draw = np.random.default_rng(setting.seed)
         table, test = (_rows(setting, found, options.sequence_length, causal) for found in (lines, held))
-        if not len(table) or test[:held_rows].size < _FEWEST:
+        test = test[np.sort(draw.permutation(len(test))[:held_rows])]
+        if not len(table) or test.size < _FEWEST:
             raise InputError(
                 "too little text to try methods on", found=f"{table.size} tokens and {test.size} held out",
                 expected=f"{options.sequence_length} and {_FEWEST} or more",
@@ -105,8 +106,7 @@ class Exercise:
         order = np.concatenate([draw.permutation(len(table)) for _ in range(-(-rows * options.steps // len(table)))])
         ask = _ask_all if causal else _Hide(setting, options.mask_rate, draw)
         train = [ask(table[order[i * rows : (i + 1) * rows]]) for i in range(options.steps)]
-        parts = range(0, min(len(test), held_rows), _SCORED)
-        return cls(train, [ask(test[:held_rows][i : i + _SCORED]) for i in parts])
+        return cls(train, [ask(test[i : i + _SCORED]) for i in range(0, len(test), _SCORED)])
 
 
 def trial(
@@ -140,6 +140,9 @@ def trial(
     from vocab.transplant.apply import matrices_of, with_rows
 
     small = shrunken(setting.carrier.fresh(), options.layers)
+    positions = getattr(small.config.get_text_config(), "max_position_embeddings", None) or options.sequence_length + 2
+    # RoBERTa and its kin count positions from 2.
+    options = options.model_copy(update={"sequence_length": min(options.sequence_length, positions - 2)})
     exercise = Exercise.of(setting, options, is_causal(small))
     total = options.steps * len(rows)
     known: dict[tuple[str, ...], NDArray[np.float64]] = {}
