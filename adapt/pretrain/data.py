@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from adapt.pretrain.tokens import Symbols, TokenFile, tokenise, word_starts
+from adapt.pretrain.tokens import Part, Symbols, TokenFile, tokenise, word_starts
 
 __all__ = ["Blocks", "Stream", "Symbols", "TokenFile", "pack", "tokenise", "word_starts"]
 
@@ -80,7 +81,6 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     return full + blocks
 
 
-Part = tuple[int, int]  # first token and last + 1 of a line, or of a piece of one
 Row = list[Part]
 
 
@@ -153,11 +153,9 @@ class Stream:
     def _arranged(self, length: int, budget: int) -> list[list[Row]]:
         """Arrange what is left of the window: batches, of one row when packed."""
         if self._left is None:
-            self.tokens.release()
             order = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self.windows)
             lines = np.arange(int(order[self.window]), len(self.tokens.lines) - 1, self.windows)
-            begins, ends = self.tokens.lines[lines], self.tokens.lines[lines + 1]
-            self._left = [[list(zip(begins.tolist(), ends.tolist(), strict=True))]]
+            self._left = [[self.tokens.read(lines)]]
             for number, (*key, count) in enumerate(self.taken):
                 self._left = self._arrange(self._left, number, *key)[count:]
         if not self.taken or self.taken[-1][:2] != [length, budget]:
@@ -170,13 +168,12 @@ class Stream:
         around = sum(token is not None for token in (self.symbols.begin, self.symbols.end))
         room = length - around
         parts: list[Part] = []
-        for begin, end in (part for batch in left for row in batch for part in row):
-            pieces = -(-(end - begin) // room)
-            parts += [
-                (begin + (end - begin) * k // pieces, begin + (end - begin) * (k + 1) // pieces) for k in range(pieces)
-            ]
+        for ids, starts in (part for batch in left for row in batch for part in row):
+            pieces = -(-len(ids) // room)
+            cuts = [len(ids) * k // pieces for k in range(pieces + 1)] if pieces else []
+            parts += [(ids[first:last], starts[first:last]) for first, last in pairwise(cuts)]
         generator.shuffle(parts)
-        sizes = [end - begin for begin, end in parts]
+        sizes = [len(ids) for ids, _ in parts]
         if budget:
             batches = _batches(sizes, around, budget)
             generator.shuffle(batches)
@@ -195,14 +192,14 @@ class Stream:
         longest = 0
         for r, row in enumerate(rows):
             at = 0
-            for number, (begin, end) in enumerate(row):
+            for number, (own, words) in enumerate(row):
                 first = at
                 if s.begin is not None and (self.apart or not number):
                     ids[r, at], at = s.begin, at + 1
-                ids[r, at : at + end - begin] = self.tokens.ids[begin:end]
-                starts[r, at : at + end - begin] = self.tokens.starts[begin:end]
+                ids[r, at : at + len(own)] = own
+                starts[r, at : at + len(own)] = words
                 starts[r, at] = True
-                at += end - begin
+                at += len(own)
                 if s.end is not None:
                     ids[r, at], at = s.end, at + 1
                 documents[r, first:at] = number + 1 if self.apart else 1

@@ -17,6 +17,9 @@ from corpora.text import read_lines
 from lexigraft import InputError
 
 PORTION = 2000  # lines tokenised at a time
+OFFSETS = 1 << 20  # places of lines that are looked up at a time
+
+Part = tuple[np.ndarray, np.ndarray]  # ids of a line, or of a piece of one, and which of them begin a word
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 
@@ -114,6 +117,30 @@ class TokenFile:
     def lines(self) -> np.ndarray:
         """(lines + 1,) int64, where each line begins, memory-mapped."""
         return np.memmap(self.folder / "lines.bin", dtype=np.int64, mode="r")
+
+    def read(self, lines: np.ndarray) -> list[Part]:
+        """Copy some lines into memory, past the maps: pages read here and there would stay until all of a file is in.
+
+        Args:
+            lines: numbers of the lines, rising.
+        """
+        found: list[Part] = []
+        dtype = np.dtype(self.facts["dtype"])
+        with (
+            (self.folder / "ids.bin").open("rb", buffering=0) as ids,
+            (self.folder / "starts.bin").open("rb", buffering=0) as starts,
+        ):
+            for some in np.array_split(lines, 1 + len(self.lines) // OFFSETS):
+                places = np.stack([self.lines[some], self.lines[some + 1]], 1).tolist()
+                self.release()
+                for begin, end in places:
+                    ids.seek(begin * dtype.itemsize)
+                    starts.seek(begin)
+                    found.append((
+                        np.frombuffer(ids.read((end - begin) * dtype.itemsize), dtype),
+                        np.frombuffer(starts.read(end - begin), np.bool_),
+                    ))  # fmt: skip
+        return found
 
     def counts(self, size: int) -> np.ndarray:
         """How often each id occurs, (size,) int64."""

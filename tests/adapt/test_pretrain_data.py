@@ -107,6 +107,18 @@ def test_a_line_longer_than_a_block_is_cut_and_loses_nothing(tmp_path):
     assert count == 72 and stream.cursor == (0, 0, 16, 0, 6)
 
 
+def test_no_page_of_the_token_files_stays_in_memory(tmp_path):
+    stream = stream_on(tmp_path, ["abcd ab", "g . a"] * 50)
+    stream.tokens.counts(stream.symbols.size)
+    stream.take(3)
+    assert not {"ids", "starts", "lines"} & vars(stream.tokens).keys()
+    whole = np.concatenate([ids for ids, _ in stream.tokens.read(np.arange(100))])
+    assert (whole == stream.tokens.ids).all()
+    some = stream.tokens.read(np.array([3, 98]))
+    assert [words.tolist() for _, words in some] == [[True] * 3, [True, False, True]]
+    assert (some[1][0] == stream.tokens.ids[slice(*stream.tokens.lines[98:100])]).all()
+
+
 def test_a_stream_goes_on_from_its_cursor(tmp_path):
     lines = [" ".join("abcdefgh"[: 1 + i % 7]) for i in range(100)]
     whole = stream_on(tmp_path, lines)
