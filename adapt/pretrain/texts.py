@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from adapt.pretrain.mixing import SOURCE, TEXT, TRIPLES, Mix
 from adapt.pretrain.triples import tokenise_triples
 from corpora.text import read_lines
 from lexigraft import InputError
-from vocab.tokenizer.sampling import dropout
+from vocab.tokenizer.sampling import drawn
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 
@@ -52,9 +53,9 @@ def tokenise_all(
     Args:
         text: the language's own text.
         beside: the other texts.
-        tokenizer: a fast tokenizer of transformers; what it drops out is drawn here, once, but never in facts.
+        tokenizer: a fast tokenizer of transformers; the merges it leaves out are drawn here, once, but never in facts.
         options: how the corpora are mixed.
-        seed: of the words that are switched.
+        seed: of the words that are switched, and of the merges that are left out.
         folder: gets the token files, each other corpus in a folder of its own.
         progress: told bytes read.
 
@@ -70,21 +71,23 @@ def tokenise_all(
     altered = {TEXT: code.to_source, SOURCE: code.from_source}
     paths = {TEXT: text, **({SOURCE: beside.source} if beside.source else {}), **dict(sorted(beside.others.items()))}
     found: dict[str, TokenFile] = {}
-    with dropout(tokenizer):
-        for number, (name, path) in enumerate(paths.items()):
-            own = folder if name == TEXT else folder / f"corpus-{number}"
-            if not altered.get(name, False):
-                found[name] = tokenise(path, tokenizer, own, progress=progress)
-                continue
-            words = lexicon(beside.dictionary, to_source=name == TEXT)  # type: ignore[arg-type]
-            own.mkdir(parents=True, exist_ok=True)
-            replaced = 0
-            with (own / "switched.txt").open("w", encoding="utf-8", newline="\n") as handle:
-                for line, count in switch(read_lines(path), words, code, seed):
-                    handle.write(f"{line}\n")
-                    replaced += count
-            found[name] = tokenise(own / "switched.txt", tokenizer, own, progress=progress)
-            found[name].facts["switched"] = replaced
+    cutting = drawn(tokenizer, seed)
+    for number, (name, path) in enumerate(paths.items()):
+        own = folder if name == TEXT else folder / f"corpus-{number}"
+        if not altered.get(name, False):
+            found[name] = tokenise(path, cutting, own, progress=progress)
+            continue
+        words = lexicon(beside.dictionary, to_source=name == TEXT)  # type: ignore[arg-type]
+        own.mkdir(parents=True, exist_ok=True)
+        replaced = 0
+        part = own / f".switched-{os.getpid()}.txt"  # several processes may be at it
+        with part.open("w", encoding="utf-8", newline="\n") as handle:
+            for line, count in switch(read_lines(path), words, code, seed):
+                handle.write(f"{line}\n")
+                replaced += count
+        os.replace(part, own / "switched.txt")
+        found[name] = tokenise(own / "switched.txt", cutting, own, progress=progress)
+        found[name].facts["switched"] = replaced
     if beside.triples:
         found[TRIPLES] = tokenise_triples(beside.triples, tokenizer, options.sentences, folder / "corpus-triples")
     return found

@@ -6,18 +6,20 @@ import json
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from adapt.pretrain.data import word_starts
 from lexigraft import InputError
 from tests.vocab.invented_text import SIZES, TEXT, bert, gpt2, xlmr
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.algorithm import ALGORITHMS
 from vocab.tokenizer.counting import normal_form
 from vocab.tokenizer.options import BuildOptions
-from vocab.tokenizer.sampling import dropout, rate_of
+from vocab.tokenizer.sampling import Dropping, drawn, rate_of
 from vocab.tokenizer.shell import pre_tokeniser_state
 
 FAMILIES = {"metaspace": "unigram", "byte-level": "byte-bpe", "wordpiece": "wordpiece"}
@@ -164,16 +166,40 @@ def test_dropout_is_on_in_training_and_off_in_evaluation(algorithm: str, tmp_pat
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert rate_of(tokenizer) == rate_of(trained) == 0.5 and rate_of(plain) == 0.0
     assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["dropout"] is None
-    text = " ".join(TEXT[:5])
-    settled = plain(text)["input_ids"]
-    assert tokenizer(text)["input_ids"] == settled
-    with dropout(tokenizer):
-        drawn = [tuple(tokenizer(text)["input_ids"]) for _ in range(4)]
-        assert len(set(drawn)) > 1 and all(len(ids) > len(settled) for ids in drawn)
-        assert tokenizer.decode(drawn[0], skip_special_tokens=True) == text
-    assert tokenizer(text)["input_ids"] == settled
-    with dropout(plain):
-        assert plain(text)["input_ids"] == settled
+    lines = TEXT[:40]
+    settled = [plain(line, add_special_tokens=False)["input_ids"] for line in lines]
+    assert [tokenizer(line, add_special_tokens=False)["input_ids"] for line in lines] == settled
+    found = [[one.ids for one in drawn(tokenizer, seed).backend_tokenizer.encode_batch(lines)] for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]  # what is drawn depends on the seed and the text alone
+    assert sum(map(len, found[0])) > 1.2 * sum(map(len, settled))
+    assert tokenizer.batch_decode(found[0]) == lines
+    assert drawn(plain, 0) is plain
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "byte-bpe", "sentencepiece-bpe", "supertokens"])
+def test_what_dropout_draws(algorithm: str):
+    """Nothing at 0, everything at 1; between them much as `tokenizers` does, and words begin where they did."""
+    backend = learnt(algorithm).backend_tokenizer
+    lines = [line for line in TEXT if line.isascii()] + ["ƙasa  ɗaya\u0301 ?? 漢字"]
+    settled = backend.encode_batch(lines, add_special_tokens=False)
+    for one, whole in zip(Dropping(backend, 0.0, 0).encode_batch(lines), settled, strict=True):
+        assert one.ids == whole.ids and one.offsets == whole.offsets
+    made = {left + right for left, right in json.loads(backend.to_str())["model"]["merges"]}
+    assert not any(
+        backend.id_to_token(index) in made for one in Dropping(backend, 1.0, 0).encode_batch(lines) for index in one.ids
+    )
+    tenth = Dropping(backend, 0.1, 0)
+    for one, line, whole in zip(tenth.encode_batch(lines), lines, settled, strict=True):
+        texts = [backend.decode(ids, skip_special_tokens=False) for ids in (one.ids, whole.ids)]
+        assert texts[0] == texts[1]
+        starts = word_starts([line], [one.offsets])
+        assert starts.sum() == word_starts([line], [whole.offsets]).sum() or algorithm == "supertokens"
+        assert len(starts) == len(one.ids)
+    often = np.mean([sum(len(one.ids) for one in Dropping(backend, 0.1, n).encode_batch(lines)) for n in range(20)])
+    backend.model.dropout = 0.1
+    theirs = [sum(len(one.ids) for one in backend.encode_batch(lines, add_special_tokens=False)) for _ in range(20)]
+    whole = sum(len(one.ids) for one in settled)
+    assert often > whole and abs(often / np.mean(theirs) - 1) < 0.04
 
 
 def test_dropout_needs_merges():

@@ -14,6 +14,7 @@ from vocab.view import Vocabulary
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+_CELLS = 4_000_000  # counted at a time
 _CHECKED = 500  # plain lines on which it is checked that words are cut alike alone
 
 
@@ -57,6 +58,39 @@ def _count(found: Cut, text: Text) -> csr_matrix:
         return total
     total = text.odd_counts @ Pieces.of(view, text.odd).matrix(width)
     if not found.mark:
-        return (text.inside + text.first) @ found.words.matrix(width) + total
+        return _weighed(text.plain, found.words, width) + total
     begins = np.flatnonzero(np.asarray(text.first.sum(axis=0)).ravel())
-    return text.inside @ found.words.matrix(width) + text.first[:, begins] @ found.begin(begins).matrix(width) + total
+    first = _weighed(text.first[:, begins], found.begin(begins), width)
+    return _weighed(text.inside, found.words, width) + first + total
+
+
+def _weighed(cells: csr_matrix, words: Pieces, width: int) -> csr_matrix:
+    """Count the tokens of words that stand so often in each block; as `cells @ words.matrix(width)`, but faster.
+
+    Args:
+        cells: (blocks, words).
+        words: their tokens.
+        width: ids of the vocabulary.
+
+    Returns:
+        CSR float64 (blocks, width).
+    """
+    from scipy.sparse import csr_matrix, vstack
+
+    used = np.flatnonzero(np.bincount(words.ids, minlength=width))
+    column = np.zeros(width, dtype=np.int64)
+    column[used] = np.arange(len(used))
+    step = max(1, _CELLS // max(1, len(used)))
+    parts = []
+    for start in range(0, cells.shape[0], step):
+        part = cells[start : start + step]
+        tokens = words.take(part.indices)
+        rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+        lengths = words.lengths[part.indices]
+        keys = np.repeat(rows * len(used), lengths) + column[tokens.ids]
+        filled = np.bincount(keys, weights=np.repeat(part.data, lengths), minlength=part.shape[0] * len(used))
+        where = np.flatnonzero(filled)
+        row, place = np.divmod(where, max(1, len(used)))
+        edges = np.searchsorted(row, np.arange(part.shape[0] + 1))
+        parts.append(csr_matrix((filled[where], used[place], edges), shape=(part.shape[0], width)))
+    return vstack(parts, format="csr")

@@ -8,9 +8,10 @@ they are.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,8 +31,6 @@ _BATCH = 5000
 _SAMPLE = 2000
 _LONGEST = 20_000  # characters of a sampled line
 _COMPACT = 4_000_000
-_COLUMN = (1 << 40) - 1
-_INSIDE, _FIRST, _APART = range(3)  # where a word stands: see `Text`
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,15 @@ class Text:
         """Number of blocks."""
         return len(self.totals["lines"])
 
+    @cached_property
+    def plain(self) -> csr_matrix:
+        """How often each word occurs in plain lines, CSR (blocks, words)."""
+        return self.inside + self.first
+
     @property
     def occurrences(self) -> csr_matrix:
         """How often each word occurs at all, CSR (blocks, words)."""
-        return self.inside + self.first + self.apart
+        return self.plain + self.apart
 
     @property
     def frequency(self) -> np.ndarray:
@@ -161,7 +165,7 @@ class _Counter:
         self.odd_table: defaultdict[str, int] = defaultdict()
         self.odd_table.default_factory = self.odd_table.__len__
         self.size = 1
-        self.cells, self.odd = _Cells(), _Cells()
+        self.cells, self.odd = [_Cells() for _ in range(3)], _Cells()
         self.totals = {name: np.zeros(2 * BLOCKS) for name in ("lines", "words", "characters", "bytes")}
         self.last = 0
         self.sample: list[tuple[int, int, str]] = []
@@ -172,25 +176,30 @@ class _Counter:
             self._merge()
         blocks = numbers // self.size
         self.last = int(blocks[-1])
-        ids, lengths, odd = self.splitter.split(lines)
-        kinds = np.repeat(np.where(odd, _APART, _INSIDE), lengths)
-        begins = (np.cumsum(lengths) - lengths)[lengths > 0]
-        kinds[begins] = np.where(kinds[begins] == _APART, _APART, _FIRST)
-        self.cells.add(np.repeat(blocks, lengths), ids << 2 | kinds)
-        whole = [self.odd_table[lines[place]] for place in np.flatnonzero(odd).tolist()]
-        self.odd.add(blocks[odd], np.array(whole, dtype=np.int64))
-        self._total("lines", blocks, np.ones(len(lines)))
-        self._total("words", blocks, lengths)
-        self._total("characters", blocks, np.fromiter(map(len, lines), dtype=np.int64))
-        self._total("bytes", blocks, np.fromiter(map(_bytes, lines), dtype=np.int64))
+        edges = [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), len(lines)]
+        for start, end in zip(edges, edges[1:], strict=False):
+            self._count(lines[start:end], int(blocks[start]))
         self._choose(lines, numbers.tolist())
 
-    def _total(self, name: str, blocks: np.ndarray, values: np.ndarray) -> None:
-        self.totals[name] += np.bincount(blocks, weights=values, minlength=2 * BLOCKS)
+    def _count(self, lines: list[str], block: int) -> None:
+        """Count lines of one block."""
+        counted = self.splitter.count(lines)
+        for cells, (ids, often) in zip(self.cells, (counted.every, counted.first, counted.apart), strict=True):
+            cells.add(block, ids, often)
+        whole = Counter(lines[place] for place in counted.odd)
+        self.odd.add(block, np.array([self.odd_table[line] for line in whole], np.int64), np.array([*whole.values()]))
+        totals = {
+            "lines": len(lines),
+            "words": counted.every[1].sum(),
+            "characters": sum(map(len, lines)),
+            "bytes": sum(len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass")) for line in lines),
+        }
+        for name, value in totals.items():
+            self.totals[name][block] += value
 
     def _merge(self) -> None:
         self.size *= 2
-        for cells in (self.cells, self.odd):
+        for cells in (*self.cells, self.odd):
             cells.halve()
         for name, values in self.totals.items():
             self.totals[name] = np.concatenate([values.reshape(-1, 2).sum(axis=1), np.zeros(BLOCKS)])
@@ -215,11 +224,13 @@ class _Counter:
         sample_words, sample_counts, sample_odd = self.splitter.split(sample)
         lexicon = self.splitter.lexicon
         blocks = self.last + 1 if self.seen else 0
-        inside, first, apart = self.cells.matrices(blocks, len(lexicon), (_INSIDE, _FIRST, _APART))
+        every, first, apart = (cells.matrix(blocks, len(lexicon)) for cells in self.cells)
+        inside = every - first - apart
+        inside.eliminate_zeros()
         totals = {name: values[:blocks] for name, values in self.totals.items()}
         joined = np.zeros(len(lexicon))
         joined[: len(written)] = list(map(self.splitter.signs.joined, written))
-        totals["graphemes"] = totals["characters"] - (inside + first + apart) @ joined
+        totals["graphemes"] = totals["characters"] - every @ joined
         return Text(
             lines=lines,
             documents=documents,
@@ -230,7 +241,7 @@ class _Counter:
             first=first,
             apart=apart,
             odd=list(self.odd_table),
-            odd_counts=self.odd.matrices(blocks, len(self.odd_table))[0],
+            odd_counts=self.odd.matrix(blocks, len(self.odd_table)),
             totals=totals,
             sample=sample,
             sample_blocks=np.array([document // self.size for _, document, _ in self.sample], dtype=np.int64),
@@ -240,42 +251,33 @@ class _Counter:
         )
 
 
-def _bytes(line: str) -> int:
-    return len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
-
-
 class _Cells:
-    """Cells of sparse matrices of counts, added up as they come; the last bits of a column say which matrix."""
+    """Cells of a sparse matrix of counts, added up as they come."""
 
     def __init__(self) -> None:
         self.keys: list[np.ndarray] = []
         self.counts: list[np.ndarray] = []
         self.waiting = 0
 
-    def add(self, rows: np.ndarray, columns: np.ndarray) -> None:
-        keys, counts = np.unique(rows << 40 | columns, return_counts=True)
-        self.keys.append(keys)
+    def add(self, row: int, columns: np.ndarray, counts: np.ndarray) -> None:
+        self.keys.append(row << 32 | columns)
         self.counts.append(counts)
-        self.waiting += len(keys)
+        self.waiting += len(columns)
         if self.waiting > _COMPACT:
             self._compact()
             self.waiting = 0
 
     def halve(self) -> None:
-        self.keys = [(keys >> 41 << 40) | (keys & _COLUMN) for keys in self.keys]
+        self.keys = [(keys >> 33 << 32) | (keys & 0xFFFFFFFF) for keys in self.keys]
 
     def _compact(self) -> None:
         keys, places = np.unique(np.concatenate(self.keys), return_inverse=True)
         counts = np.bincount(places, weights=np.concatenate(self.counts)).astype(np.int64)
         self.keys, self.counts = [keys], [counts]
 
-    def matrices(self, rows: int, columns: int, kinds: Sequence[int] | None = None) -> list[csr_matrix]:
+    def matrix(self, rows: int, columns: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
         keys = np.concatenate([np.zeros(0, dtype=np.int64), *self.keys])
         counts = np.concatenate([np.zeros(0), *self.counts])
-        row, column = keys >> 40, keys & _COLUMN
-        if kinds is None:
-            return [csr_matrix((counts, (row, column)), shape=(rows, columns))]
-        chosen = [column & 3 == kind for kind in kinds]
-        return [csr_matrix((counts[use], (row[use], column[use] >> 2)), shape=(rows, columns)) for use in chosen]
+        return csr_matrix((counts, (keys >> 32, keys & 0xFFFFFFFF)), shape=(rows, columns))
