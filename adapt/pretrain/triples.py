@@ -9,21 +9,22 @@ the whole tail hidden; a decoder's loss counts the tail alone.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
 from adapt.files import write_atomic
-from adapt.pretrain.data import Blocks, Symbols, TokenFile, tokenise
+from adapt.pretrain.data import Blocks
 from adapt.pretrain.objectives.objective import Batch
+from adapt.pretrain.tokens import Part, Symbols, TokenFile, tokenise
 from corpora.text import number_lines, tidy
 from lexigraft import InputError
 from vocab.options import Options
 
+_COLUMNS = "head, a tab, relation, a tab, tail"
 TAIL = 1 << 24  # added to the id of a token of a tail: the mark goes where the token goes
 
 
@@ -39,39 +40,40 @@ class Sentences(Options):
     """How facts become sentences, and what of them is predicted."""
 
     template: str = "{head} {relation} {tail}"
-    """Sentence of a fact; separators such as `{head} [SEP] {relation} [SEP] {tail}` may stand in it."""
-    templates: dict[str, str] = Field(default_factory=dict)
-    """Sentences of single relations, by the relation's name: `{capital of: "{head} is the capital of {tail}"}`."""
+    """Sentence of a fact; separators such as `{head} [SEP] {relation} [SEP] {tail}` may stand in it. A relation that is
+    a sentence itself (`{head} is the capital of {tail}`) is taken as it is."""
     predict: Literal["tail", "all"] = "tail"
     """tail: the whole tail is hidden and predicted; all: as in any other text."""
 
     @field_validator("template")
     @classmethod
     def _whole(cls, template: str) -> str:
-        return _checked(template, {"head", "relation", "tail"})
-
-    @field_validator("templates")
-    @classmethod
-    def _each(cls, templates: dict[str, str]) -> dict[str, str]:
-        return {relation: _checked(template, {"head", "tail"}) for relation, template in templates.items()}
+        _check(template, {"head", "relation", "tail"})
+        return template
 
     def sentence(self, triple: Triple) -> tuple[str, int, int]:
         """Return a fact's sentence, and first character and last + 1 of the tail in it."""
-        before, after = self.templates.get(triple.relation, self.template).split("{tail}")
+        before, after = (triple.relation if "{" in triple.relation else self.template).split("{tail}")
         fields = {"head": triple.head, "relation": triple.relation}
         start = before.format(**fields).lstrip()
         return f"{start}{triple.tail}{after.format(**fields)}".rstrip(), len(start), len(start) + len(triple.tail)
 
 
-def _checked(template: str, needed: set[str]) -> str:
+def _check(template: str, needed: set[str]) -> None:
+    """Refuse a sentence that lacks a field or has others.
+
+    Raises:
+        ValueError: says what is needed.
+    """
     try:
-        fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise ValueError(f"not a template: {error}") from None
-    if fields.count("tail") != 1 or not needed <= set(fields) <= {"head", "relation", "tail"}:
+        fields = [
+            f"{name}{form}{kind or ''}" for _, name, form, kind in Formatter().parse(template) if name is not None
+        ]
+    except ValueError:  # braces that do not close
+        fields = []
+    if fields.count("tail") != 1 or set(fields) != needed:
         wanted = ", ".join(f"{{{name}}}" for name in sorted(needed))
-        raise ValueError(f"a template needs {wanted} (the tail once) and no other field, found {template!r}")
-    return template
+        raise ValueError(f"a sentence of a fact needs {wanted} (the tail once) and no other field, found {template!r}")
 
 
 def read_triples(path: Path) -> list[Triple]:
@@ -81,7 +83,8 @@ def read_triples(path: Path) -> list[Triple]:
         The facts in the order of the file, repeated ones left out.
 
     Raises:
-        InputError: a line without three filled cells, or no facts; file and line are named.
+        InputError: a line without three filled cells, a relation that is no sentence though it has braces, or no facts;
+            file and line are named.
     """
     found: dict[Triple, None] = {}
     for number, raw in number_lines(path):
@@ -90,30 +93,32 @@ def read_triples(path: Path) -> list[Triple]:
             continue
         cells = [" ".join(cell.split()) for cell in line.split("\t")]
         if len(cells) != 3 or not all(cells):
-            raise InputError(
-                "not a fact",
-                file=path,
-                line=number,
-                found=repr(line)[:80],
-                expected="head, a tab, relation, a tab, tail",
-            )
+            raise InputError("not a fact", file=path, line=number, found=repr(line)[:80], expected=_COLUMNS)
+        if "{" in cells[1]:
+            try:
+                _check(cells[1], {"head", "tail"})
+            except ValueError as error:
+                raise InputError(str(error), file=path, line=number) from None
         found[Triple(*cells)] = None
     if not found:
-        raise InputError("no facts in it", file=path, expected="lines of three columns: head, relation, tail")
+        raise InputError("no facts in it", file=path, expected=f"lines of three columns: {_COLUMNS}")
     return list(found)
 
 
 class Marked(TokenFile):
-    """Tokens of which some belong to tails; a few facts beside the text, so the marked ids are kept in memory."""
+    """Tokens of which some belong to tails."""
 
     def __init__(self, folder: Path, tails: np.ndarray) -> None:
         super().__init__(folder)
         self.tails = tails
 
-    @cached_property
-    def ids(self) -> np.ndarray:
-        """(tokens,) int32, `TAIL` added to those of tails."""
-        return TokenFile(self.folder).ids + self.tails * np.int32(TAIL)
+    def read(self, lines: np.ndarray) -> list[Part]:
+        """Copy some lines into memory, `TAIL` added to the ids of tails."""
+        places = [slice(*self.lines[line : line + 2]) for line in lines]
+        return [
+            (ids + self.tails[place] * np.int32(TAIL), starts)
+            for (ids, starts), place in zip(super().read(lines), places, strict=True)
+        ]
 
 
 def tokenise_triples(path: Path, tokenizer: Any, options: Sentences, folder: Path) -> TokenFile:

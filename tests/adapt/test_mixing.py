@@ -142,14 +142,16 @@ def test_code_switching_without_a_dictionary_is_refused(tiny_source, language, t
 
 
 def test_facts_become_sentences():
-    made = Sentences(templates={"capital of": "{tail} has the capital {head}."})
-    (triple, other) = read_like("Abuja\tcapital of\tNigeria\nAbuja\tis a\tcity\n")
+    made = Sentences()
+    (triple, other) = read_like("Abuja\t{tail} has the capital {head}.\tNigeria\nAbuja\tis a\tcity\n")
     assert made.sentence(triple) == ("Nigeria has the capital Abuja.", 0, 7)
     assert made.sentence(other) == ("Abuja is a city", 11, 15)
     with pytest.raises(ValueError, match=r"needs \{head\}, \{relation\}, \{tail\}"):
         Sentences(template="{head} {tail}")
     with pytest.raises(ValueError, match="the tail once"):
-        Sentences(templates={"x": "{head} {tail} {tail}"})
+        Sentences(template="{head} {relation} {tail} {tail}")
+    with pytest.raises(ValueError, match="no other field"):
+        Sentences(template="{head} {relation} {tail:>9}")
 
 
 def read_like(text):
@@ -162,9 +164,9 @@ def read_like(text):
         return read_triples(path)
 
 
-@pytest.mark.parametrize("line", ["a\tb", "a\tb\t", "a\tb\tc\td"])
+@pytest.mark.parametrize("line", ["a\tb", "a\tb\t", "a\tb\tc\td", "a\t{head} is\tc", "a\t{head} {tail\tc"])
 def test_a_bad_fact_is_refused_with_file_and_line(line):
-    with pytest.raises(InputError, match="not a fact") as caught:
+    with pytest.raises(InputError, match="a fact") as caught:
         read_like(f"# facts\na\tb\tc\n{line}\n")
     assert caught.value.line == 3
 
@@ -269,7 +271,7 @@ def test_a_run_with_other_corpora(tiny_source, language, texts, tmp_path):
         ("pretrain: {mix: {code_switch: {words: 0.1}}}", "needs a bilingual dictionary: transplant.dictionary"),
         ("transplant: {dictionary: d}\npretrain: {mix: {code_switch: {words: 0.1, direction: both}}}", "source_text"),
         ("pretrain: {mix: {replay: 1}}", "less than 1"),
-        ("pretrain: {mix: {sentences: {template: '{head}'}}}", "a template needs"),
+        ("pretrain: {mix: {sentences: {template: '{head}'}}}", "a sentence of a fact needs"),
         ("pretrain: {selective: {reference: m}}", "the arms have two"),
     ],
 )
