@@ -1,0 +1,113 @@
+"""Which device is taken, and that nothing is left on another one; no GPU is needed, and none was there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from adapt.pretrain import device
+from lexigraft import InputError
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Pretend that GPUs are there."""
+
+    def pretend(gpus=0, metal=False, bf16=True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: metal)
+
+    monkeypatch.setattr(device, "_wanted", "auto")
+    return pretend
+
+
+def test_the_best_device_that_is_there_is_taken(machine):
+    machine()
+    assert device.device() == torch.device("cpu") == device.device(1, 2)
+    machine(metal=True)
+    assert device.device() == torch.device("mps") and not device.wants_bf16("auto")
+    machine(gpus=2, metal=True)
+    assert [device.device(rank, 2) for rank in (0, 1)] == [torch.device("cuda", 0), torch.device("cuda", 1)]
+    assert device.wants_bf16("auto") and device.wants_bf16("bf16") and not device.wants_bf16("fp32")
+    machine(gpus=1, bf16=False)
+    assert not device.wants_bf16("auto")
+    device.want("cpu")
+    assert device.device() == torch.device("cpu")
+
+
+def test_what_is_not_there_is_refused(machine):
+    machine()
+    device.want("cuda")
+    with pytest.raises(InputError, match="has no cuda.*expected device: auto or cpu"):
+        device.device()
+    device.want("auto")
+    machine(gpus=1)
+    with pytest.raises(InputError, match="2 processes, 1 cuda; expected pretrain.processes: 1, or device: cpu"):
+        device.device(0, 2)
+    machine(metal=True)
+    with pytest.raises(InputError, match="2 processes, 1 mps"):
+        device.device(0, 2)
+
+
+# Tensors that have a shape and a device but no values; operations on two devices raise as they do on a real GPU.
+FAKE = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from adapt.evaluate import features, finetune
+from adapt.pretrain import step
+from tests.adapt.pretraining import options, setup_on
+_setup_privateuseone_for_python_backend("imagined")
+encoder, decoder, text, folder = map(Path, sys.argv[1:])
+there = torch.device("imagined", 0)
+mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+def brought(model):
+    known = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and id(tensor) not in known:
+                    fake = FakeTensor(mode, tensor.detach().to("meta"), there)
+                    known[id(tensor)] = torch.nn.Parameter(fake) if isinstance(tensor, torch.nn.Parameter) else fake
+                tensors[name] = None if tensor is None else known[id(tensor)]
+    return model
+for number, source in enumerate((encoder, decoder)):
+    setup = setup_on(source, text, folder / str(number), options())
+    generator = np.random.default_rng(0)
+    batch = setup.objective.batch(setup.stream.take(8), setup.symbols, setup.objective_options, generator)
+    brought(setup.model)
+    setup.device = there
+    with mode:
+        step.forward(setup, batch).backward()
+        assert {p.grad.device for p in setup.model.parameters()} == {there}
+        moved, step.moved = step.moved, lambda array, to: torch.from_numpy(array)
+        try:
+            step.forward(setup, batch)
+        except Exception as error:
+            assert "at least two devices" in str(error), error
+        else:
+            raise SystemExit("tensors on two devices went unseen")
+        step.moved = moved
+cutter = features.Cutter(encoder)
+body = brought(features.load_body(encoder))
+with mode:
+    states, owners = finetune._states(body, cutter, cutter.texts(["mada kula", "wato"]), pool=True)
+    assert states.device == there and len(owners) == len(states) == 2
+"""
+
+
+def test_a_step_leaves_nothing_on_the_processor(tmp_path, tiny_source, tiny_decoder, language):
+    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
+        pytest.skip(f"torch {torch.__version__} has no devices that are imagined")
+    files = (tiny_source, tiny_decoder, language / "text.txt", tmp_path)
+    done = subprocess.run([sys.executable, "-c", FAKE, *map(str, files)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
