@@ -5,9 +5,9 @@
 For every language and method: transplant the source model to a tokenizer of the language, train it with the same
 batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what could be
 known before: `vocab.transplant.forecast` on hidden overlapping tokens, pseudo-bits without training, the loss of a
-shrunken model (its first layers, on the same rows) after a fraction of the steps, and the loss of the model itself
-after an eighth of them. Printed are the figures and, for each predictor, Spearman's correlation with the order after
-training, within each language.
+shrunken model (its first layers, on the same rows) after a fraction of the steps, that of `method="auto"` after its
+still shorter training, and the loss of the model itself after an eighth of the steps. Printed are the figures and, for
+each predictor, Spearman's correlation with the order after training, within each language.
 
 The source gets its head warmed up first (body and vocabulary fixed): a head that is random hides what the rows are
 worth. What is finished is noted in `results.jsonl` and not done again. DATA/<language>/raw/{train,heldout}.txt.
@@ -161,6 +161,17 @@ def forecasts(arguments: argparse.Namespace, source: Path, language: str) -> dic
     return {name: {"mrr": round(row["mrr"], 4), "cosine": round(row["cosine"], 4)} for name, row in table.iterrows()}
 
 
+def trials(arguments: argparse.Namespace, source: Path, language: str) -> dict[str, float]:
+    """Tell what `method="auto"` goes by: the loss after its short training on each method's rows."""
+    from vocab.transplant.setting import Setting
+    from vocab.transplant.trial import TrialOptions, trial
+
+    text = arguments.data / language / "raw" / "train.txt"
+    setting = Setting.of(source, tokenizer_of(arguments, language, text), texts=[text])
+    found = trial(setting, {name: setting.mixture(method) for name, method in METHODS.items()}, TrialOptions())
+    return {name: round(float(nats.mean()), 4) for name, nats in found.items()}
+
+
 def report(rows: list[dict[str, Any]]) -> None:
     """Print the figures, and how well each predictor orders the methods."""
     import numpy as np
@@ -170,7 +181,7 @@ def report(rows: list[dict[str, Any]]) -> None:
     table = pd.DataFrame(rows)
     table["eighth"] = [losses[0][1] for losses in table["losses"]]
     table["loss"] = [losses[-1][1] for losses in table["losses"]]
-    columns = ["mrr", "cosine", "before", "shrunken", "eighth", "loss", "after"]
+    columns = ["mrr", "cosine", "before", "shrunken", "trial", "eighth", "loss", "after"]
     columns = [column for column in columns if column in table]
     mean = table.groupby(["language", "method"])[columns].mean()
     print(mean.round(3).to_string())
@@ -227,11 +238,16 @@ def main() -> None:
                     row.update(shrunken(arguments, source, language, name, seed))
                     write(results, done)
     for language in arguments.languages:
-        todo = [row for row in done if row["language"] == language and "mrr" not in row]
-        if todo:
+        of_language = [row for row in done if row["language"] == language]
+        if todo := [row for row in of_language if "mrr" not in row]:
             known = forecasts(arguments, source, language)
             for row in todo:
                 row.update(known[row["method"]])
+            write(results, done)
+        if todo := [row for row in of_language if "trial" not in row]:
+            losses = trials(arguments, source, language)
+            for row in todo:
+                row["trial"] = losses[row["method"]]
             write(results, done)
     report(done)
 

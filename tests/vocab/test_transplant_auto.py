@@ -13,7 +13,6 @@ from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from tests.vocab.test_transplant_families import FAMILIES, OLD, make
 from vocab.tokenizer.load import load_tokenizer
-from vocab.transplant import chain
 from vocab.transplant.load import load_model
 from vocab.transplant.setting import Setting
 from vocab.transplant.trial import Exercise, TrialOptions, shrunken, trial
@@ -24,18 +23,13 @@ TARGET = metaspace(PIECES)
 SHORT = {"layers": 1, "steps": 6, "batch_tokens": 64, "sequence_length": 16, "heldout_tokens": 512}
 
 
-def made(setting, method):
-    links = chain.parse(method)
-    return chain.run(setting.problem(links, default=method is None), links, chain.options_of(links, None, default=True))
-
-
 @pytest.fixture(scope="module")
 def setting(tiny_source):
     return Setting.of(tiny_source, TARGET, texts=LINES)
 
 
 def test_losses_are_those_of_the_shrunken_model(setting, tiny_source, tmp_path):
-    rows = {"subwords": made(setting, "subwords"), "mean": made(setting, "mean")}
+    rows = {"subwords": setting.mixture("subwords"), "mean": setting.mixture("mean")}
     options = TrialOptions.model_validate({**SHORT, "lr": 1e-30})
     found = trial(setting, rows, options)
     exercise = Exercise.of(setting, options, causal=False)
@@ -76,7 +70,7 @@ def test_all_candidates_are_asked_the_same(setting):
 
 
 def test_training_learns_repeats_and_leaves_the_source_alone(setting, tiny_source):
-    rows = {"a": made(setting, "subwords"), "b": made(setting, "subwords -> mean"), "c": made(setting, "mean")}
+    rows = {"a": setting.mixture("subwords"), "b": setting.mixture("subwords -> mean"), "c": setting.mixture("mean")}
     options = TrialOptions.model_validate({**SHORT, "lr": 1e-2, "steps": 20})
     told = []
     state = torch.get_rng_state()
@@ -102,7 +96,7 @@ def test_the_order_of_ids_does_not_matter(tiny_source):
     for pieces in (PIECES, PIECES[::-1]):
         setting = Setting.of(tiny_source, metaspace(pieces), texts=LINES)
         options = TrialOptions.model_validate({**SHORT, "lr": 1e-3})
-        found.append(trial(setting, {"subwords": made(setting, "subwords")}, options)["subwords"])
+        found.append(trial(setting, {"subwords": setting.mixture("subwords")}, options)["subwords"])
     assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
@@ -124,7 +118,7 @@ def test_every_family_can_be_shrunken(family, tmp_path):
     setting = Setting.of(tmp_path, metaspace(OLD[::-1]), texts=["ba be bi bo bu da de di do du ga"] * 200)
     # The position tables of some end at 40.
     options = TrialOptions.model_validate({**SHORT, "steps": 2, "sequence_length": 64})
-    found = trial(setting, {"copy": made(setting, "copy -> mean")}, options)
+    found = trial(setting, {"copy": setting.mixture("copy -> mean")}, options)
     assert np.isfinite(found["copy"]).all() and len(found["copy"]) > 20
 
 

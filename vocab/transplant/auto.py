@@ -152,10 +152,8 @@ def _made(setting: Setting, candidates: Mapping[str, Candidate], refused: dict[s
         raise InputError("no text was given")
     made = {}
     for name, candidate in candidates.items():
-        links, default = chain.parse(candidate.method), candidate.method is None
         try:
-            problem = setting.problem(links, default=default, vectors=candidate.vectors)
-            made[name] = chain.run(problem, links, chain.options_of(links, candidate.options, default=default))
+            made[name] = setting.mixture(candidate.method, options=candidate.options, vectors=candidate.vectors)
         except InputError as error:
             refused[name] = str(error)
     return made

@@ -16,6 +16,7 @@ from vocab.transplant.method import METHODS, Problem
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from vocab.mixture import Mixture
     from vocab.transplant.skeleton import Carrier
     from vocab.vectors.evidence import Evidence
     from vocab.view import Vocabulary
@@ -101,6 +102,20 @@ class Setting:
         return Problem(
             self.old, self.new, self.matrices, evidence, self.source_vectors, self.seed, self.extra, notes=self.notes
         )
+
+    def mixture(self, method: str | None, *, options: Any = None, vectors: Any = None) -> Mixture:
+        """Make the rows of a method or chain.
+
+        Args:
+            method: as `vocab.transplant` takes it; None is the default chain.
+            options: options by method name.
+            vectors: use these instead of what the caller gave.
+        """
+        from vocab.transplant import chain
+
+        links, default = chain.parse(method), method is None
+        problem = self.problem(links, default=default, vectors=vectors)
+        return chain.run(problem, links, chain.options_of(links, options, default=default))
 
     def evidence(self, links: tuple[str, ...], *, default: bool, vectors: Any = None) -> Evidence | None:
         """Take the vectors given, or make those that a chain needs; None where it needs none.
