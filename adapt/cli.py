@@ -369,6 +369,42 @@ def tunings() -> None:
 
 
 @app.command()
+def watchers() -> None:
+    """List what can look at a training as it goes on, and stop or steer it."""
+    from adapt.pretrain.watchers.watcher import WATCHERS
+
+    _listing(
+        [
+            {
+                "name": w.name,
+                "summary": w.summary,
+                "source": w.paper or "-",
+                "on": "always" if w.always else f"with pretrain.watchers.{w.name.replace('-', '_')}",
+            }
+            for w in WATCHERS
+        ]
+    )
+
+
+@app.command()
+def criteria() -> None:
+    """List what lines of a text can be selected by."""
+    from adapt.selection.criterion import CRITERIA
+
+    _listing(
+        [
+            {
+                "name": c.name,
+                "summary": c.summary,
+                "paper": c.paper,
+                "on": f"corpus.select.{'filters' if c.kind == 'filter' else 'by'}",
+            }
+            for c in CRITERIA
+        ]
+    )
+
+
+@app.command()
 def metrics() -> None:
     """List the metrics tokenizers are compared by."""
     from vocab.compare.metric import METRICS

@@ -66,11 +66,12 @@ def _registries():
     from adapt.launch.launcher import LAUNCHERS
     from adapt.pretrain.objectives.objective import OBJECTIVES
     from adapt.pretrain.watchers.watcher import WATCHERS
+    from adapt.selection.criterion import CRITERIA
     from adapt.tuning.tuning import TUNINGS
     from vocab.compare.metric import METRICS
     from vocab.transplant.method import METHODS
 
-    return [TASKS, LAUNCHERS, OBJECTIVES, TUNINGS, WATCHERS, METRICS, METHODS]
+    return [CRITERIA, TASKS, LAUNCHERS, OBJECTIVES, TUNINGS, WATCHERS, METRICS, METHODS]
 
 
 def test_every_registered_thing_has_its_parts():

@@ -71,6 +71,8 @@ def test_lists(here):
         ("methods", "focus"),
         ("tasks", "sentiment"),
         ("tunings", "lora"),
+        ("watchers", "early-stop"),
+        ("criteria", "bm25"),
         ("metrics", "fertility"),
     ):
         done = here(command)
