@@ -188,11 +188,12 @@ class _Counter:
             cells.add(block, ids, often)
         whole = Counter(lines[place] for place in counted.odd)
         self.odd.add(block, np.array([self.odd_table[line] for line in whole], np.int64), np.array([*whole.values()]))
+        text = "".join(lines)
         totals = {
             "lines": len(lines),
             "words": counted.every[1].sum(),
-            "characters": sum(map(len, lines)),
-            "bytes": sum(len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass")) for line in lines),
+            "characters": len(text),
+            "bytes": len(text.encode("utf-8", "surrogatepass")),
         }
         for name, value in totals.items():
             self.totals[name][block] += value
@@ -229,7 +230,7 @@ class _Counter:
         inside.eliminate_zeros()
         totals = {name: values[:blocks] for name, values in self.totals.items()}
         joined = np.zeros(len(lexicon))
-        joined[: len(written)] = list(map(self.splitter.signs.joined, written))
+        joined[: len(written)] = self.splitter.signs.joined(written)
         totals["graphemes"] = totals["characters"] - every @ joined
         return Text(
             lines=lines,

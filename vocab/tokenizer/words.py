@@ -47,21 +47,27 @@ class Signs:
                 if category == "M" or _joins(character):
                     self.joining.add(character)
 
-    def strange(self, word: str) -> bool:
-        """Whether a word may be cut otherwise in its line than alone: control characters, or a mark begins it."""
-        if word.isascii():
-            return not word.isprintable()
-        return word[0] in self.marks or not self.plain.issuperset(word)
+    def strange(self, words: Sequence[str]) -> list[str]:
+        """Choose words that may be cut otherwise in their lines: they hold control characters, or begin with a mark.
+
+        Their characters must have been looked at.
+        """
+        found = [word for word in words if word[0] in self.marks]
+        odd = self.known - self.plain
+        if odd:
+            found += [word for word in words if not odd.isdisjoint(word)]
+        return found
 
     def cores(self, words: Sequence[str]) -> list[str]:
         """Take the punctuation and signs off both ends of words; "" where nothing is left."""
         signs = "".join(self.known - self.worded)
         return [word if word.isalnum() else word.strip(signs) for word in words]
 
-    def joined(self, word: str) -> int:
-        """Count the code points of a word that belong to the grapheme before them (or to the space before it)."""
-        if word.isascii() or self.joining.isdisjoint(word):
-            return 0
+    def joined(self, words: Sequence[str]) -> list[int]:
+        """Count the code points of each word that belong to the grapheme before them (or to the space before it)."""
+        return [0 if word.isascii() or self.joining.isdisjoint(word) else self._joined(word) for word in words]
+
+    def _joined(self, word: str) -> int:
         rest = [character for character in word if not "\u0300" <= character <= "\u036f"]
         if self.joining.isdisjoint(rest):
             return len(word) - len(rest)  # accents over and under Latin, Greek or Cyrillic letters
@@ -150,7 +156,7 @@ class Splitter:
         ids = np.fromiter(map(self._number.__getitem__, words), dtype=np.int64, count=len(words))
         fresh = list(islice(reversed(self._number), len(self._number) - known))
         self.signs.learn(fresh)
-        self._strange.update(filter(self.signs.strange, fresh))
+        self._strange.update(self.signs.strange(fresh))
         return ids
 
     def split(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
