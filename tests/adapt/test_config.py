@@ -88,7 +88,7 @@ def test_dump_and_load_are_inverse(tmp_path):
 def test_every_registered_method_is_in_the_schema():
     schema = json.dumps(RunConfig.model_json_schema())
     options = RunConfig.model_json_schema()["$defs"]["MethodOptions"]["properties"]
-    assert set(options) == {name.replace("-", "_") for name in METHODS.names}
+    assert set(options) == {"auto", *(name.replace("-", "_") for name in METHODS.names)}
     assert "What is trained" in schema or "what is trained" in schema.lower()
 
 
