@@ -42,8 +42,9 @@ bench-transplant: $(STAMPS)/dev
 bench-tokenizers: $(STAMPS)/dev
 	$(BIN)/python -m benchmarks.tokenizers --source $(SOURCE) --text $(TEXT) $(ARGS)
 
+# SOURCE: folder of a masked model with a head; TEXT, HELDOUT: text of the language.
 bench-pretrain: $(STAMPS)/dev
-	$(BIN)/python -m benchmarks.pretrain --source $(SOURCE) --text $(TEXT) $(ARGS)
+	$(BIN)/python -m benchmarks.pretrain --source $(SOURCE) --text $(TEXT) --heldout $(HELDOUT) $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

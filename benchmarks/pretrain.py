@@ -62,18 +62,18 @@ class Meter:
         return sum(t[self.job["clock"] == "processor"] for t in self.times)
 
     def begin(self) -> None:
-        """Start a step."""
+        """Start the clock: before the first step, then by itself, so that drawing and masking a step's text count."""
         self.start = (CLOCKS["wall"](), CLOCKS["processor"]())
 
     def end(self) -> bool:
         """End a step; True when it was the last."""
         now = (CLOCKS["wall"](), CLOCKS["processor"]())
         self.times.append((now[0] - self.start[0], now[1] - self.start[1]))
-        if not self.job.get("seconds"):
-            return len(self.times) == WARM + self.job["steps"]
-        if self.spent >= len(self.points) * self.job["seconds"] / POINTS:
+        seconds = self.job.get("seconds")
+        if seconds and self.spent >= len(self.points) * seconds / POINTS:
             self.note()
-        return self.spent >= self.job["seconds"]
+        self.begin()
+        return self.spent >= seconds if seconds else len(self.times) == WARM + self.job["steps"]
 
     def note(self) -> None:
         """Score the held-out text."""
@@ -115,8 +115,8 @@ def ours(job: dict[str, Any]) -> dict[str, Any]:
         tokens = tokenise(Path(job["text"]), tokenizer, Path(folder), max_lines=job["lines"])
         setup = set_up(source, source, tokens, tokenizer, options, ENDLESS, 0)
         meter, log = Meter(job, setup.model, tokenizer), []
+        meter.begin()
         while True:
-            meter.begin()
             log.append(train_step(setup, len(log)))
             if meter.end():
                 break
@@ -155,7 +155,7 @@ def stock(job: dict[str, Any]) -> dict[str, Any]:
     losses = [0.0]
 
     class Clock(TrainerCallback):
-        def on_step_begin(self, *args: Any, **more: Any) -> None:
+        def on_train_begin(self, *args: Any, **more: Any) -> None:
             meter.begin()
 
         def on_step_end(self, arguments: Any, state: Any, control: Any, **more: Any) -> None:
