@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from adapt.config import RunConfig
 from adapt.evaluate.task import TASKS, TaskFiles
 from adapt.events import clock
 from adapt.files import digest_of, read_json, write_json
@@ -23,6 +24,7 @@ from lexigraft import InputError
 _FORWARD_SHARE = 1 / 3
 _PIECES_A_WORD, _CONTEXT = 2.5, 64
 _CHARACTERS_A_TOKEN = 3.0
+_CHARACTERS_AN_EXAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,7 @@ def estimate(context: Context) -> Estimate:
     steps = estimated_steps(config.pretrain, measured, min(size, config.corpus.max_characters or size))
     weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
     sizes = [_characters(files, config.evaluate.max_train, config.evaluate.max_test) for files in _task_files(context)]
-    train, rest = (sum(part) / _CHARACTERS_A_TOKEN for part in zip(*sizes, strict=True)) if sizes else (0.0, 0.0)
-    if config.evaluate.mode == "finetune":
-        # A training step costs a token's forward pass threefold; the dev set is looked at after every epoch.
-        passes = train / _FORWARD_SHARE + rest
-        tasks = passes * a_token * config.evaluate.epochs * len(config.evaluate.seeds)
-    else:
-        tasks = (train + rest) * a_token
+    tasks = sum(_task_tokens(config, *one) for one in sizes) * a_token
     scored = config.evaluate.lm_words * _PIECES_A_WORD * _CONTEXT * a_token
     cost = len(trained) if config.pretrain.minutes is not None else len(trained) + times - 1
     found = Estimate(
@@ -210,6 +206,18 @@ def check(context: Context) -> Estimate:
     return found
 
 
+def _task_tokens(config: RunConfig, train: float, rest: float) -> float:
+    """Tokens of forward passes that a task with so many characters of training and of other text takes, all seeds."""
+    from adapt.evaluate.finetune import epochs_of, looks_of
+
+    if config.evaluate.mode == "probe":
+        return (train + rest) / _CHARACTERS_A_TOKEN
+    epochs = epochs_of(config.evaluate, max(1, round(train / _CHARACTERS_AN_EXAMPLE)))
+    # A training step costs a token's forward pass threefold.
+    passes = train * epochs / _FORWARD_SHARE + rest * len(looks_of(config.evaluate, epochs))
+    return passes / _CHARACTERS_A_TOKEN * len(config.evaluate.seeds)
+
+
 def _task_files(context: Context) -> list[TaskFiles]:
     found: list[Any] = [getattr(context.config.evaluate.tasks, task.name, None) for task in TASKS]
     return [files for files in found if isinstance(files, TaskFiles)]
@@ -220,6 +228,6 @@ def _characters(files: TaskFiles, max_train: int | None, max_test: int | None) -
 
     def size(path: Path | None, limit: int | None) -> float:
         there = path.stat().st_size if path is not None and path.is_file() else 0
-        return float(min(there, (limit or 10**9) * 100))
+        return float(min(there, (limit or 10**9) * _CHARACTERS_AN_EXAMPLE))
 
     return size(files.train, max_train), size(files.dev, max_test) + size(files.test, max_test)

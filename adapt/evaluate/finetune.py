@@ -71,6 +71,11 @@ def epochs_of(shared: Any, examples: int) -> int:
     return max(shared.epochs, -(-shared.min_updates // -(-examples // BATCH)))
 
 
+def looks_of(shared: Any, epochs: int) -> range:
+    """Epochs after which dev is looked at, the last among them: all that were asked for, ten or so where more came."""
+    return range(epochs, 0, -epochs // max(shared.epochs, LOOKS))
+
+
 def _task_adapter(job: Job) -> bool:
     return bool(getattr(job.shared, "task_adapter", False))
 
@@ -108,7 +113,7 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
     done, best = 0, (-1.0, 0)
     kept: list[dict[str, Any]] | None = None
     shown: dict[str, float] = {}
-    looks = range(epochs, 0, -max(1, -(-epochs // max(job.shared.epochs, LOOKS))))  # the last epoch among them
+    looks = looks_of(job.shared, epochs)
     for epoch in range(1, epochs + 1):
         order = rng.permutation(len(data.train))
         body.train()

@@ -61,9 +61,13 @@ def _arm(config: RunConfig, source: Path, arm: str, task: Task) -> Stage:
         task.run(_job(context, task, arm, folder, report, model, words))
         return {}
 
-    inputs = () if task.files else ("corpus#heldout.txt",)
-    inputs += () if arm == "source" else (f"pretrain/{arm}",)
-    files = (*weight_files(source), *_files(config, task)) if arm == "source" else _files(config, task)
+    inputs: tuple[str, ...] = () if task.files else ("corpus#heldout.txt",)
+    files = _files(config, task)
+    if arm == "source":
+        words = weight_files(tokenizer_folder(config.source, source))
+        files = (*dict.fromkeys((*weight_files(source), *words)), *files)
+    else:
+        inputs = (*inputs, f"pretrain/{arm}")
     return Stage(f"evaluate/{arm}/{task.name}", work, inputs, _settings(config, task), files, resumable=True)
 
 

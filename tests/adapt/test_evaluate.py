@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
-from adapt.config import Evaluate
+from adapt.config import Evaluate, RunConfig
 from adapt.evaluate import features, finetune, heads, labelled
 from adapt.evaluate import floors as floors_
 from adapt.evaluate.job import Job
 from adapt.evaluate.task import TASKS, TaskFiles
+from adapt.preflight import _task_tokens
 from lexigraft import InputError
 
 torch.set_num_threads(1)
@@ -95,20 +96,8 @@ def files(tmp_path_factory):
 
 
 def job(task, options, out, model=None, arm="source", **changed):
-    shared = {
-        "mode": "probe",
-        "seeds": [0, 1],
-        "max_train": None,
-        "max_test": None,
-        "epochs": 1,
-        "lr": 1e-3,
-        "lm_words": 50,
-        "min_updates": 0,
-        "layer_decay": 1.0,
-        "reinit_layers": 0,
-        "long_texts": "windows",
-    }
-    return Job(arm, task, model, model, options, SimpleNamespace(**{**shared, **changed}), None, Path(out), threads=1)
+    shared = Evaluate(**{"seeds": [0, 1], "epochs": 1, "lr": 1e-3, "lm_words": 50, "min_updates": 0, **changed})
+    return Job(arm, task, model, model, options, shared, None, Path(out), threads=1)
 
 
 def scores(folder):
@@ -408,6 +397,13 @@ def test_a_long_text_keeps_its_head_and_tail(files, model, tmp_path):
         (label,) = labelled.predict(tmp_path / way, model, model, [f"{'gida ' * 10}{'muni ' * 6}{'sosai ' * 10}"])
         assert way == "head-tail" or label["label"] == "bad"
     assert found == {"windows": 1.0, "head-tail": 0.5}
+
+
+def test_the_preflight_counts_the_updates_that_few_examples_get():
+    """2,000 characters are 20 examples, two updates an epoch: 100 epochs at three forward passes, ten looks at dev."""
+    config = RunConfig(language="x", source={"model": "m"}, corpus={"text": ["a"]}, evaluate={"mode": "finetune"})
+    assert _task_tokens(config, 2000, 3000) == pytest.approx(3 * (2000 * 100 * 3 + 3000 * 10) / 3)
+    assert _task_tokens(config, 200_000, 3000) == pytest.approx(3 * (200_000 * 3 * 3 + 3000 * 3) / 3)
 
 
 @pytest.mark.parametrize(("settings", "said"), [
