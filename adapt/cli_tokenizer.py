@@ -43,6 +43,7 @@ def train(
     others: Annotated[
         list[Path] | None, typer.Option(help="Text of another language that shares the vocabulary, one file each.")
     ] = None,
+    marks: Annotated[Path | None, typer.Option(help="A clinic's table: its words and morphemes become pieces.")] = None,
 ) -> None:
     """Learn a tokenizer from text: plain, gz, zst or parquet files."""
     import vocab
@@ -50,6 +51,8 @@ def train(
 
     new_folder(output)
     more = {key: yaml.safe_load(value) for key, value in map(parse_override, settings or [])}
+    if marks is not None:
+        more["marks"] = marks
     texts = {"text": text} | {str(path): [path] for path in others} if others else text
     made = vocab.train_tokenizer(texts, like=like, algorithm=algorithm, vocab_size=vocab_size, **more)
     made.save_pretrained(output)
@@ -191,7 +194,7 @@ def clinic(
     cases = words.clinic(measure({"": source}, text)[""], count, skip=known)
     write_marks(output, cases)
     console.print(f"wrote {output}: {len(cases)} words. {HOW}.", highlight=False, soft_wrap=True)
-    console.print(f"Then: lexigraft tokenizer extend ... --marks {output}", highlight=False, soft_wrap=True)
+    console.print(f"Then: lexigraft tokenizer train (or extend) ... --marks {output}", highlight=False, soft_wrap=True)
 
 
 @tokenizer.command("extend")

@@ -18,6 +18,8 @@ def stage(config: RunConfig, source: Path) -> Stage:
     files = [path for path in weight_files(origin) if path.suffix != ".safetensors"] + config.tokenizer.others
     if given := config.tokenizer.path:
         files += weight_files(given) if given.is_dir() else [given]
+    if marks := config.tokenizer.marks:
+        files.append(marks)
     return Stage("tokenizer", work, ("corpus",), config.tokenizer.model_dump(mode="json"), tuple(files))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
@@ -19,7 +20,7 @@ from lexigraft import InputError
 from tests.conftest import write_config
 from vocab.tokenizer.load import load_tokenizer
 from vocab.tokenizer.options import BuildOptions
-from vocab.tokenizer.sampling import dropout
+from vocab.tokenizer.sampling import drawn
 
 
 def built(folder: Path, source: Path, language: Path, **options) -> tuple[Path, dict]:
@@ -50,9 +51,20 @@ def test_options_and_further_languages(tmp_path: Path, tiny_source, language):
     assert other in stage(config, tiny_source).files
     plain = load_tokenizer(folder)
     before = tokenise(other, plain, tmp_path / "plain")
-    with dropout(plain):
-        drawn = tokenise(other, plain, tmp_path / "drawn")
-    assert len(drawn.ids) > len(before.ids)
+    several = [tokenise(other, drawn(plain, seed), tmp_path / str(n)).ids for n, seed in enumerate((0, 0, 1))]
+    assert all(len(ids) > len(before.ids) for ids in several)
+    assert np.array_equal(several[0], several[1]) and not np.array_equal(several[0], several[2])
+    again = tokenise(other, drawn(plain, 1), tmp_path / "0")  # the folder holds what another seed drew
+    assert np.array_equal(again.ids, several[2])
+
+
+def test_marks_of_a_speaker(tmp_path: Path, tiny_source, language):
+    """They reach the vocabulary from the YAML, and a changed table means the stage again."""
+    marks = tmp_path / "marks.tsv"
+    marks.write_text("word\tmark\nqiqo\t=\nququmi\tququ|mi\n", encoding="utf-8")
+    folder, _ = built(tmp_path, tiny_source, language, algorithm="bpe", vocab_size=150, marks="marks.tsv")
+    assert {"▁qiqo", "▁ququ", "mi"} <= AutoTokenizer.from_pretrained(folder).get_vocab().keys()
+    assert marks in stage(load(tmp_path / "run.yaml"), tiny_source).files
 
 
 def test_a_size_is_chosen_and_the_curve_is_kept(tmp_path: Path, tiny_source, language):
@@ -97,6 +109,9 @@ def test_command_line(tmp_path: Path, language, monkeypatch):
     assert "notice: 30 invisible characters (U+200B)" in done.output
     facts = json.loads((tmp_path / "one" / "facts.json").read_text())
     assert set(facts["weights"].values()) == {1.0} and facts["algorithm"] == "bpe"
+    (tmp_path / "marks.tsv").write_text("qiqo\t=\n", encoding="utf-8")
+    marked = run(app, [*command, "marked", "--vocab-size", "140", "--marks", "marks.tsv"])
+    assert marked.exit_code == 0 and "▁qiqo" in load_tokenizer(tmp_path / "marked").get_vocab(), marked.output
     auto = run(app, [*command, "two", "--vocab-size", "auto"])
     assert auto.exit_code == 0 and "bits a character" in auto.output, auto.output
     listed = run(app, ["tokenizer", "algorithms"])

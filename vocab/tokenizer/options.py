@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
@@ -62,6 +63,8 @@ class BuildOptions(Options):
     """Words that must be pieces."""
     morphemes: list[str] = Field(default_factory=list)
     """Parts of words that must be pieces; one that ends in a hyphen (`ba-`) begins words, others stand inside."""
+    marks: Path | None = None
+    """A clinic's table that a speaker has marked: its whole words and parts of words must be pieces too."""
     character_coverage: float = Field(0.9999, gt=0, le=1)
     """Share of the text's characters that get pieces of their own."""
     min_frequency: int = Field(2, ge=1)

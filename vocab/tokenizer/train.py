@@ -65,7 +65,7 @@ def train_tokenizer(
         InputError: no text, a one-shot iterator, a file that is not UTF-8, options that are unknown or do not go
             together, more pieces than the text can give (names the most), or fewer than specials and letters need.
     """
-    settings = _validated(options | {"algorithm": algorithm, "vocab_size": vocab_size})
+    settings = _with_marks(_validated(options | {"algorithm": algorithm, "vocab_size": vocab_size}))
     chosen: Algorithm = ALGORITHMS[settings.algorithm]
     source = None if like is None else load_tokenizer(like)
     likeness = default() if source is None else likeness_of(source)
@@ -134,6 +134,17 @@ def _validated(options: dict[str, Any]) -> BuildOptions:
         where = ".".join(map(str, problem["loc"]))
         message = problem["msg"].removeprefix("Value error, ")
         raise InputError(f"`{where}`: {message}" if where else message) from None
+
+
+def _with_marks(settings: BuildOptions) -> BuildOptions:
+    """Add what a speaker marked to the words and morphemes that must be pieces."""
+    if settings.marks is None:
+        return settings
+    from vocab.compare.marks import read_marks
+
+    said = read_marks(settings.marks)
+    more = {"words": [*settings.words, *said.words], "morphemes": [*settings.morphemes, *said.morphemes]}
+    return settings.model_copy(update={name: list(dict.fromkeys(texts)) for name, texts in more.items()})
 
 
 def _notify(progress: Progress | None, done: int, facts: dict[str, Any]) -> None:
