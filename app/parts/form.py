@@ -120,7 +120,8 @@ class Form:
         """Draw two fields a row; those that need width get their own, with the names of the groups between."""
         row: list[Any] = []
         parent: tuple[str, ...] | None = None
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for number, item in enumerate(items):
+            following = items[number + 1] if number + 1 < len(items) else None
             if parent is not None and item.path[:-1] != parent and len(item.path) > 2 and item.kind != "group":
                 st.caption(" · ".join(map(_title, item.path[1:-1])))
                 row = []
