@@ -4,7 +4,8 @@ Every process draws the same step (text, order and masks depend on seed and step
 over the predicted tokens of the *whole* step, and the gradients are summed. So loss and gradient are those of one
 process up to rounding, however unequal the predicted tokens are; dropout alone differs (it is seeded by process).
 Summing flat gradients after the last micro-batch, where DDP sums while the backward pass runs, costs some overlap; in
-return the decoder may run apart from the body, and there is no mean to undo.
+return the decoder may run apart from the body, and there is no mean to undo. Weights, gradients and the optimiser's
+state are whole in every process: nothing is sharded (no FSDP). Tried with gloo on processors; no GPU was at hand.
 
 A function under `by_all` is carried out by `pretrain.processes` processes: started by adapt/pretrain/workers.py, or
 those that `torchrun` started (`torchrun --nproc-per-node 2 -m adapt.cli run RUN.yaml pretrain.processes=2`), where all
@@ -166,6 +167,9 @@ def by_all(function: Function) -> Function:
             from adapt.pretrain.workers import launch
 
             return launch(job, progress)
+        if not torch.distributed.is_initialized():
+            raise InputError("the processes that torchrun started have not met", found=f"a call of {function.__name__}",
+                             expected="adapt.run, in each of them")  # fmt: skip
         torch.distributed.broadcast_object_list([json.dumps(job)], 0)
         return carry_out(job, progress)
 

@@ -101,11 +101,19 @@ def test_another_number_of_processes_than_asked_for_is_refused(tmp_path, monkeyp
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match="found WORLD_SIZE=2; expected pretrain.processes=2, or 1 processes"):
         together(options(), "sum", tmp_path)
+    with pytest.raises(InputError, match="have not met; found a call of together; expected adapt.run"):
+        together(options(processes=2), "sum", tmp_path)
     with pytest.raises(ValueError, match="4 processes cannot share a step of 3 sequences"):
         options(processes=4, batch_tokens=96)
 
 
-@pytest.mark.parametrize("more", [{"gradient_checkpointing": True}, {"compile": True}], ids=["again", "compiled"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"gradient_checkpointing": True}, id="again"),
+        pytest.param({"compile": True}, id="compiled", marks=pytest.mark.slow),
+    ],
+)
 def test_ways_to_compute_give_the_same(more, tmp_path, tiny_source, language):
     if "compile" in more:
         pytest.importorskip("torch._inductor")
@@ -132,7 +140,7 @@ def test_a_run_trains_with_two_processes(tmp_path, tiny_source, language):
     facts = read_json(run.folder / "pretrain/keep/done.json")["facts"]
     assert facts["processes"] == 2 and facts["device"] == "cpu" and facts["steps"] == 3
     assert read_json(run.folder / "preflight.json")["measured"]["processes"] == 2
-    assert run.scores["arm"].tolist() == ["keep"]
+    assert set(run.scores["arm"]) == {"keep"}
     told = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     assert any(e["event"] == "progress" and e["stage"] == "pretrain/keep" and "loss" in e["facts"] for e in told)
 
