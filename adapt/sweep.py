@@ -244,6 +244,8 @@ def _pairs(points: Sequence[Point], columns: Mapping[str, list[Column]]) -> list
             for arm in (arm for arm in point.config.arms if arm in base.config.arms):
                 against = {column.key: system for column, system in _cells(base, arm, columns)}
                 for column, system in _cells(point, arm, columns):
+                    if column.key not in against:
+                        continue
                     found = compare_systems(column, system, against[column.key])
                     if found.low == found.high == 0:  # nothing that the axis changes reaches this arm
                         continue
