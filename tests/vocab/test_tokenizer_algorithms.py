@@ -7,9 +7,10 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from itertools import product
 
 import pytest
-from tokenizers import models
+from tokenizers import Tokenizer, models
 
 from lexigraft import InputError
 from tests.conftest import sentences
@@ -66,6 +67,18 @@ def test_wordpiece_from_both_sides():
     known = {"▁", "▁a", "▁ab", "b", "bc", "c", "d"}
     assert forward("▁abc", known, 3) == ["▁ab", "c"] and backward("▁abc", known, 3) == ["▁a", "bc"]
     assert forward("▁abx", known, 3) is None and backward("▁xb", known, 3) is None
+
+
+def test_backward_wordpiece_is_greedy_from_the_right():
+    """Also where no scores of pieces could make it so: abc, bca and cab share their pieces with their other cuts."""
+    tokenizer = train_tokenizer(TEXT, algorithm="backward-wordpiece", vocab_size=180, character_coverage=1.0)
+    words = [f"▁{word}" for line in TEXT for word in re.findall(r"\w+", line)]
+    ring = [(piece, 0.0) for piece in ("<unk>", "a", "b", "c", "ab", "bc", "ca")]
+    letters = ["".join(word) for size in range(1, 8) for word in product("abc", repeat=size)]
+    for model, some in ((tokenizer.backend_tokenizer.model, words), (models.Unigram(ring, 0), letters)):
+        known = Tokenizer(model).get_vocab()
+        for word in some:
+            assert [token.value for token in model.tokenize(word)] == backward(word, known, 16), word
 
 
 def test_the_bidirectional_cut_is_no_less_probable_than_either_greedy_one():

@@ -1,9 +1,10 @@
 """Bidirectional WordPiece: of the cut from the left and the cut from the right, the more probable (Lee et al. 2020).
 
-A tokenizer.json has no model that matches from the right: WordPiece matches from the left, and neither normaliser nor
-pre-tokeniser can turn a word round (a `Replace` writes one fixed text), nor can two models be asked and one chosen.
-What it does have is a search over all cuts. Given the WordPiece vocabulary and the probabilities of its pieces, that
-search finds the most probable cut, which is the better one of the two or one more probable than both.
+Either cut alone can be written as a tokenizer.json: `wordpiece` and `backward-wordpiece`. The choice between the two
+cannot: no model asks two others, nor do scores of pieces make a search cut greedily from the left (see
+`backward_wordpiece`; the same words show it from the other side, and what decides between equal cuts looks from the
+right). What the search over all cuts does find, given WordPiece's pieces and their probabilities, is the most probable
+cut, which is the better one of the two or one more probable than both.
 """
 
 from __future__ import annotations
