@@ -41,12 +41,16 @@ def ask_to_stop() -> None:
 _SHOWN = {
     "loss": "loss {:.2f}",
     "heldout_loss": "held-out loss {:.2f}",
+    "heldout_bits_per_character": "{:.2f} bits/character",
+    "heldout_pseudo_bits_per_character": "{:.2f} pseudo-bits/character",
+    "forgetting": "forgetting {:+.3f}",
     "tokens_per_second": "{:,.0f} tokens/s",
+    "throughput_share": "{:.0%} of matrix throughput",
     "measuring": "measuring {}",
 }
 
 
-def _note(facts: Mapping[str, Any]) -> str:
+def note(facts: Mapping[str, Any]) -> str:
     """Pick what a person wants to see of the facts; the log has them all."""
     shown = [form.format(facts[key]) for key, form in _SHOWN.items() if facts.get(key) is not None]
     step = facts.get("step")
@@ -139,7 +143,7 @@ class _StageProgress:
         left = (total - done) / pace if pace > 0 else None
         if facts.get("seconds_left") is not None:
             left = float(facts["seconds_left"])
-        note = _note(facts)
+        told = note(facts)
         remaining = f"{clock(left)} left" if left is not None else ""
         if now - self.last_event >= 1.0 or done >= total:
             self.last_event = now
@@ -153,11 +157,11 @@ class _StageProgress:
             )
         bars = self.events._bars
         if bars is not None and self.task is not None:
-            bars.update(self.task, completed=done, total=total, left=remaining, note=note)
+            bars.update(self.task, completed=done, total=total, left=remaining, note=told)
         elif now - self.last_line >= _LINE_EVERY:
             self.last_line = now
             share = 100 * done / total if total else 0
-            self.events.say("  " + " · ".join(x for x in (f"{share:.0f} %", remaining, note) if x))
+            self.events.say("  " + " · ".join(x for x in (f"{share:.0f} %", remaining, told) if x))
 
     def __exit__(self, *exc: object) -> None:
         bars = self.events._bars

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adapt.events import clock
+from adapt.events import clock, note
 from adapt.files import read_json
 from adapt.pipeline import Run
 from lexigraft import InputError
@@ -45,6 +45,8 @@ def describe(folder: Path) -> list[str]:
             share = 100 * event["done"] / event["total"] if event["total"] else 0
             left = event.get("seconds_left")
             lines.append(f"  running  {stage}  {share:.0f} %" + (f", {clock(left)} left" if left is not None else ""))
+            if told := note(event.get("facts") or {}):
+                lines.append(f"           {told}")
         else:
             lines.append(f"  {'running' if state == 'running' else 'cut off'}  {stage}")
     message = (read_json(folder / "run.json") or {}).get("message")

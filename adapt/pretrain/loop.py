@@ -43,6 +43,7 @@ def loop(
         saved.save(root, checkpoint(setup, watching, state))
     last_saved = last_said = time.monotonic()
     recent: list[float] = []
+    newest: dict[str, Any] = {}  # of every fact, also of those that are not measured at each step
     with log_file.open("a", encoding="utf-8") as log:
         for step in range(state["step"], end):
             began = time.monotonic()
@@ -63,13 +64,14 @@ def loop(
             now = time.monotonic()
             recent = [*recent[-49:], now - began]
             left = statistics.median(recent) * (end - step - 1)
+            newest |= {**line, "seconds_left": left}
             log.write(json.dumps({**line, "seconds": state["seconds"], "seconds_left": left}) + "\n")
             log.flush()
             wanted = _heard(answers, state, end, say)
             stop = any(answer.action == "stop" for answer in answers.values())
             if now - last_said > 0.5 or step + 1 == end or step == 0 or stop:
                 last_said = now
-                say(step + 1, end, {**line, "seconds_left": left})
+                say(step + 1, end, dict(newest))
             if stop:
                 break
             if leads and step + 1 < end and (wanted or now - last_saved >= setup.options.checkpoint_seconds):

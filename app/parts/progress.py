@@ -144,12 +144,19 @@ def _row(stage: Stage, active: bool) -> str:
 
 def _facts(facts: dict[str, Any]) -> str:
     shown = []
-    for key, value in list(facts.items())[:8]:
+    for key, value in facts.items():
         if key == "seconds_left" or isinstance(value, bool | dict | list) or value is None:
             continue
+        name, _, unit = str(key).rpartition("_")
         text = f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+        if unit == "bytes" and not isinstance(value, str):
+            key, text = name, _size(value)
         shown.append(f"{escape(str(key).replace('_', ' '))} <b>{escape(text)}</b>")
-    return f'<span class="lx-facts">{" · ".join(shown)}</span>' if shown else ""
+    return f'<span class="lx-facts">{" · ".join(shown[:16])}</span>' if shown else ""
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
 
 
 def _estimates(facts: Any) -> str:
@@ -162,7 +169,7 @@ def _estimates(facts: Any) -> str:
         if unit == "seconds":
             shown.append(f"{name} {clock(value)}")
         elif unit == "bytes":
-            shown.append(f"{name} {value / 2**30:.1f} GB" if value >= 2**30 else f"{name} {value / 2**20:.0f} MB")
+            shown.append(f"{name} {_size(value)}")
         else:
             shown.append(f"{key.replace('_', ' ')} {value:,.4g}" if isinstance(value, float) else f"{key} {value:,}")
     return " · ".join(shown)

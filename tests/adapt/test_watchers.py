@@ -12,9 +12,11 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM
+from typer.testing import CliRunner
 
 import adapt
 from adapt.branch import branch
+from adapt.cli import app
 from adapt.pretrain.bits import CONTEXT, Words
 from adapt.pretrain.checkpoint import go_back, keep_only, listed, load, save, step_of
 from adapt.pretrain.engine import pretrain
@@ -250,7 +252,9 @@ def test_a_kept_checkpoint_is_brought_to_an_end(tmp_path, tiny_source, language)
     assert [line["lr"] for line in log] == pytest.approx(rates) and rates[0] < 1e-2
     assert log[0]["loss"] == parent[5]["loss"]  # the same weights and the same text; then the rates differ
     AutoModelForMaskedLM.from_pretrained(folder / "model")
-    assert branch(run.folder, "keep", 5, 3) == (folder, facts)
+    asked = ["branch", str(run.folder), "--arm", "keep", "--from", "5", "--steps", "3"]
+    done = CliRunner().invoke(app, asked)  # it is there already: nothing is trained again
+    assert done.exit_code == 0 and "pseudo bits per character" in done.output and len(log_of(folder)) == 3
     with pytest.raises(InputError, match=r"step 4.*one of: 1, 5"):
         branch(run.folder, "keep", 4, 3)
     with pytest.raises(InputError, match="not at its peak at step 1"):

@@ -17,7 +17,7 @@ from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher
 from lexigraft import InputError
 from vocab.options import Options
 
-TIMES = 20
+TIMES = 10
 
 
 class ForgettingOptions(Options):
@@ -30,8 +30,8 @@ class ForgettingOptions(Options):
     source-language text. The last two act at each measurement past the budget, which may still be exceeded at the end:
     the facts say so."""
     every: int | None = Field(None, gt=0)
-    """Steps between measurements; nothing means a twentieth of all."""
-    words: int = Field(200, gt=0)
+    """Steps between measurements; nothing means a tenth of all."""
+    words: int = Field(100, gt=0)
     """Held-out words of the source's language that are measured."""
     lr_factor: float = Field(0.5, gt=0, lt=1)
     """lower_lr: factor on the learning rate each time."""
