@@ -71,12 +71,13 @@ def transplant(
         InputError: something given does not fit; see the message.
     """
     from vocab.mixture_join import read_edits
-    from vocab.transplant import chain
+    from vocab.transplant import auto, chain
     from vocab.transplant.setting import Setting
 
     clock = Clock(progress, 5 + (method == AUTO) + (score is not False))
     links = chain.parse(None if method == AUTO else method)
     settings = chain.options_of(links, options, default=method is None)
+    own = auto.options_of(options) if method == AUTO else None
     written = {} if edits is None else read_edits(edits)
     clock("loading")
     setting = Setting.of(
@@ -84,11 +85,9 @@ def transplant(
         helper=helper, texts=texts, seed=seed, source_tokenizer=source_tokenizer, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     chosen = None
-    if method == AUTO:
-        from vocab.transplant.auto import choose
-
+    if own is not None:
         clock("choosing")
-        chosen = choose(setting, options, progress=clock.part)
+        chosen = auto.choose(setting, own, options, progress=clock.part)
         links, settings = chosen.links, chosen.options
     clock("evidence")
     problem = setting.problem(links, default=method in (None, AUTO))

@@ -18,6 +18,8 @@ from vocab.transplant.start import cannot_be_scored
 from vocab.transplant.trial import TrialOptions, trial
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from vocab.mixture import Mixture
     from vocab.options import Options
     from vocab.transplant.setting import Setting
@@ -71,7 +73,7 @@ def options_of(given: Any) -> AutoOptions:
         raise InputError(f"options of {AUTO}: {error.errors()[0]['msg']}", found=repr(value)) from None
 
 
-def choose(setting: Setting, options: Any = None, *, progress: Progress | None = None) -> Choice:
+def choose(setting: Setting, own: AutoOptions, options: Any = None, *, progress: Progress | None = None) -> Choice:
     """Try every method that can run and take the best; the default chain where none is ahead of it beyond noise.
 
     All methods are given the same evidence: what the caller gave, or counts and characters (characters alone without
@@ -79,13 +81,13 @@ def choose(setting: Setting, options: Any = None, *, progress: Progress | None =
 
     Args:
         setting: what the transplant starts from.
-        options: options by method name, `auto`'s own under that name.
+        own: how to choose.
+        options: options by method name.
         progress: told how far it is, and once of a `notice`: how long it will take.
 
     Raises:
         InputError: a trial is not possible, and there are too few shared tokens for a forecast.
     """
-    own = options_of(options)
     vectors = setting.vectors if setting.vectors is not None else DEFAULT_EVIDENCE
     if setting.texts is None and setting.vectors is None:
         vectors = WITHOUT_TEXT
@@ -94,7 +96,7 @@ def choose(setting: Setting, options: Any = None, *, progress: Progress | None =
     refused: dict[str, str] = {}
     facts: dict[str, Any] = {}
     made: dict[str, Mixture] = {}
-    found = None
+    table = found = None
     if own.by != "forecast":
         try:
             made = _made(setting, candidates, refused)
@@ -103,41 +105,68 @@ def choose(setting: Setting, options: Any = None, *, progress: Progress | None =
             if own.by == "trial":
                 raise
             setting.notes.append(f"no trial: {error}")
-    table = None
-    if found is None or own.forecast:
-        try:
-            table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
-            shown = ["mrr", "mrr_low", "mrr_high", "first", "cosine", "cosine_low", "cosine_high", "seconds"]
-            facts["forecast"] = table[shown].astype(float).round(4).to_dict("index")
-        except InputError as error:
-            if found is None:
-                raise
-            setting.notes.append(f"no forecast: {error}")
-    if found is not None:
-        best, gap, unit = _by_trial(found)
-        least = own.margin
+    if found is None:
+        table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
+        lead = _by_forecast(table)
+    else:
+        lead = _by_trial(found, own.margin)
         facts["trial"] = {"layers": own.layers, "steps": own.steps, "tokens": len(found[DEFAULT]),
                           "loss": {name: round(float(nats.mean()), 4) for name, nats in found.items()}}  # fmt: skip
-    else:
-        assert table is not None
-        best = str(table[MEASURE].idxmax())
-        gap, unit, least = compare(table, best, DEFAULT, MEASURE), f"{MEASURE} on hidden shared tokens", 0.0
-    ahead = f"{gap[0]:+.3f} {unit}, 95 % interval {gap[1]:+.3f} to {gap[2]:+.3f}"
-    method = best if best != DEFAULT and gap[1] > least else None
-    if best == DEFAULT:
-        why = f"No method that can run is ahead of the default chain ({len(names) - len(refused)} tried)."
-    elif method is None:
-        why = (
-            f"{best} is not ahead of the default chain by enough ({ahead}; {least:.3f} asked for): the default is kept."
-        )
-    else:
-        why = f"{best} is ahead of the default chain: {ahead}."
+        if own.forecast:
+            try:
+                table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
+            except InputError as error:
+                setting.notes.append(f"no forecast: {error}")
+    if table is not None:
+        shown = ["mrr", "mrr_low", "mrr_high", "first", "cosine", "cosine_low", "cosine_high", "seconds"]
+        facts["forecast"] = table[shown].astype(float).round(4).to_dict("index")
+    method = None if lead.kept else lead.best
     links = chain.parse(method)
     needs = {m.name: f"needs {' and '.join(sorted(m.needs))}" for m in METHODS if m.name not in {*names, *FLOORS}}
-    facts |= {"by": "forecast" if found is None else "trial", "method": " -> ".join(links), "why": why,
-              "not_run": needs | refused}  # fmt: skip
+    facts |= {"by": "forecast" if found is None else "trial", "method": " -> ".join(links),
+              "why": lead.told(len(names) - len(refused)), "not_run": needs | refused}  # fmt: skip
     taken = made.get(DEFAULT if method is None else method)
     return Choice(links, chain.options_of(links, options, default=method is None), facts, taken)
+
+
+@dataclass(frozen=True)
+class _Lead:
+    """The best method, by how much it is ahead of the default chain (95 % interval), and how much is asked for."""
+
+    best: str
+    gap: tuple[float, float, float]
+    unit: str
+    least: float = 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether the default chain is kept."""
+        return self.best == DEFAULT or self.gap[1] <= self.least
+
+    def told(self, tried: int) -> str:
+        """Say why."""
+        if self.best == DEFAULT:
+            return f"No method that can run is ahead of the default chain ({tried} tried)."
+        gap, low, high = self.gap
+        ahead = f"{gap:+.3f} {self.unit}, 95 % interval {low:+.3f} to {high:+.3f}"
+        if not self.kept:
+            return f"{self.best} is ahead of the default chain: {ahead}."
+        asked = f"{ahead}; {self.least:.3f} asked for"
+        return f"{self.best} is not ahead of the default chain by enough ({asked}): the default is kept."
+
+
+def _by_trial(found: dict[str, np.ndarray], margin: float) -> _Lead:
+    """Take the lowest loss; the interval is paired over the tokens."""
+    best = min(found, key=lambda name: found[name].mean())
+    gap = found[DEFAULT] - found[best]
+    mean, reach = float(gap.mean()), 1.96 * float(gap.std() / np.sqrt(len(gap)))
+    return _Lead(best, (mean, mean - reach, mean + reach), "nats a held-out token saved", margin)
+
+
+def _by_forecast(table: DataFrame) -> _Lead:
+    """Take the highest cosine."""
+    best = str(table[MEASURE].idxmax())
+    return _Lead(best, compare(table, best, DEFAULT, MEASURE), f"{MEASURE} on hidden shared tokens")
 
 
 def _made(setting: Setting, candidates: Mapping[str, Candidate], refused: dict[str, str]) -> dict[str, Mixture]:
@@ -157,11 +186,3 @@ def _made(setting: Setting, candidates: Mapping[str, Candidate], refused: dict[s
         except InputError as error:
             refused[name] = str(error)
     return made
-
-
-def _by_trial(found: dict[str, np.ndarray]) -> tuple[str, tuple[float, float, float], str]:
-    """Say which is best, by how much it is ahead of the default with a 95 % interval (paired over tokens), the unit."""
-    best = min(found, key=lambda name: found[name].mean())
-    gap = found[DEFAULT] - found[best]
-    mean, reach = float(gap.mean()), 1.96 * float(gap.std() / np.sqrt(len(gap)))
-    return best, (mean, mean - reach, mean + reach), "nats a held-out token saved"
