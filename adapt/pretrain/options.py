@@ -102,12 +102,12 @@ class Pretrain(Options):
     the same gradients."""
     compile: bool = False
     """Have torch.compile make kernels for the body (needs a C++ compiler; minutes before the first step)."""
-    distil: Distil = Field(default_factory=Distil)
-    """Distillation from the source model, against forgetting."""
     checkpoint_seconds: float = Field(60.0, ge=0)
     """Seconds between checkpoints; 0 saves after every step."""
     mix: Mix = Field(default_factory=Mix)
     """Corpora of other languages, text of the source's language, and facts, beside the language's own text."""
+    distil: Distil = Field(default_factory=Distil)
+    """Distillation from the source model, against forgetting."""
     selective: Selective = Field(default_factory=Selective)
     """Loss on a share of the predicted tokens, chosen with a reference model."""
     objective_options: ObjectiveOptions = Field(default_factory=ObjectiveOptions)  # type: ignore[valid-type]

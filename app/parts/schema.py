@@ -17,6 +17,17 @@ _NAMES = {
     "pos": "POS",
     "ner": "NER",
     "lora": "LoRA",
+    "dora": "DoRA",
+    "ia3": "IA3",
+    "bitfit": "BitFit",
+    "mlm": "MLM",
+    "clm": "CLM",
+    "ema": "EMA",
+    "ofa": "OFA",
+    "omp": "OMP",
+    "clp": "CLP",
+    "bm25": "BM25",
+    "tensorboard": "TensorBoard",
     "vocab": "vocabulary",
 }
 
