@@ -9,6 +9,10 @@ With transformers 5.23 this finds a way for BERT, RoBERTa, XLM-R, DistilBERT, AL
 ModernBERT, EuroBERT, Llama, Mistral, Qwen 3, Gemma 3, Phi 3, GPT-2, GPT-Neo, GPT-J, GPT-NeoX, OPT, XGLM, Falcon, MPT;
 none for DeBERTa, ESM, BLOOM, and whatever mixes tokens by other means than attention (Mamba, LFM 2, FNet, ConvBERT,
 Longformer, Nystromformer): they are refused.
+
+It costs no time on a processor (12 layers of width 384, rows of 128 tokens, bf16: 906 tokens a second of one core, 897
+without), but every line gets an opening token of its own: of lines of 29 tokens 2 % fewer are seen. Lines that are not
+packed at all: 979.
 """
 
 from __future__ import annotations
