@@ -34,20 +34,21 @@ class Mix(Options):
 
 
 def shares(sizes: Mapping[str, int], options: Mix) -> dict[str, float]:
-    """Say what share of the blocks each corpus gets, the replayed one excepted.
+    """Say what share of the blocks each corpus gets.
 
     Args:
         sizes: characters of each corpus.
-        options: alpha and triples.
+        options: alpha, triples and replay.
 
     Returns:
-        By name, in the order given; the sum is 1.
+        By name; the sum is 1.
     """
-    facts = options.triples if TRIPLES in sizes else 0.0
+    replay = options.replay if SOURCE in sizes else 0.0
+    facts = (1 - replay) * options.triples if TRIPLES in sizes else 0.0
     lifted = {name: size**options.alpha for name, size in sizes.items() if name not in (SOURCE, TRIPLES)}
-    whole = sum(lifted.values())
-    found = {name: (1 - facts) * part / whole for name, part in lifted.items()}
-    return found | ({TRIPLES: facts} if facts else {})
+    languages = (1 - replay - facts) / sum(lifted.values())
+    found = {name: languages * part for name, part in lifted.items()}
+    return found | {name: share for name, share in ((TRIPLES, facts), (SOURCE, replay)) if name in sizes}
 
 
 class MixedStream:
@@ -64,8 +65,8 @@ class MixedStream:
 
     def __init__(self, streams: dict[str, Stream], options: Mix, seed: int) -> None:
         self.streams, self.seed = streams, seed
-        sizes = {name: stream.tokens.facts["characters"] for name, stream in streams.items()}
-        self._shares = shares(sizes, options)
+        self._sizes = {name: stream.tokens.facts["characters"] for name, stream in streams.items()}
+        self._options = options
         self.block = 0
         self.seen = dict.fromkeys(streams, 0)  # tokens of each corpus, padding not counted
         self.replay = options.replay
@@ -78,8 +79,8 @@ class MixedStream:
     @replay.setter
     def replay(self, share: float) -> None:
         self._replay = share if SOURCE in self.streams else 0.0
-        names = {**{name: (1 - self._replay) * part for name, part in self._shares.items()}, SOURCE: self._replay}
-        self._names, self._borders = list(names), np.cumsum(list(names.values()))
+        found = shares(self._sizes, self._options.model_copy(update={"replay": self._replay}))
+        self._names, self._borders = list(found), np.cumsum(list(found.values()))
 
     @property
     def tokens(self) -> TokenFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
+from adapt.pretrain.mixing import SOURCE, TEXT, TRIPLES, shares
 from adapt.stages.source import tokenizer_folder, weight_files
 from lexigraft import InputError
 
@@ -33,6 +35,14 @@ def origin(context: Context, arm: str) -> tuple[Path, Path]:
     return context.source, tokenizer_folder(context.config.source, context.source)
 
 
+def _sizes(context: Context) -> dict[str, int]:
+    """Characters of each corpus that is trained on; facts, which have a share of their own, count as one."""
+    facts = context.facts("corpus")
+    named = {TEXT: facts, SOURCE: facts.get("source"), **facts.get("others", {})}
+    found = {name: each["train"]["characters"] for name, each in named.items() if each}
+    return found | ({TRIPLES: 1} if facts.get("triples") else {})
+
+
 def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     """Write `steps.json`: the optimiser steps of each arm, and what was measured."""
     from adapt.pretrain.measure import estimated_steps, measure, steps_in_text
@@ -54,6 +64,8 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         text = context.path("corpus") / "train.txt"
         if options.minutes is None:
             steps[arm] = steps_in_text(tokenizer, text, options, context.config.seed, progress=told)
+            if options.epochs is not None:  # of the language's own text, which has a share of the steps
+                steps[arm] = math.ceil(steps[arm] / shares(_sizes(context), options.mix)[TEXT])
             continue
         measured[arm] = measure(model, tokenizer, text, options, context.config.seed, progress=told)
         # The new vocabulary's own preparation is paid by the arm that uses it: the arms are compared at equal time.

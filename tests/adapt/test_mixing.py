@@ -63,8 +63,8 @@ def stream(tiny_source, language, texts, folder, seed=0, **more):
 
 def test_shares_follow_n_to_the_alpha():
     sizes = {"text": 10_000, "source": 5, "swa": 100, "triples": 7}
-    half = shares(sizes, Mix(alpha=0.5, triples=0.2))
-    assert half == pytest.approx({"text": 0.8 * 100 / 110, "swa": 0.8 * 10 / 110, "triples": 0.2})
+    half = shares(sizes, Mix(alpha=0.5, triples=0.2, replay=0.5))
+    assert half == pytest.approx({"text": 0.4 * 100 / 110, "swa": 0.4 * 10 / 110, "triples": 0.1, "source": 0.5})
     assert shares({"text": 10, "swa": 1000}, Mix(alpha=0)) == {"text": 0.5, "swa": 0.5}
     assert shares({"text": 300, "swa": 100}, Mix(alpha=1)) == {"text": 0.75, "swa": 0.25}
 
@@ -99,9 +99,9 @@ def test_replay_can_be_raised_but_not_without_a_text(tiny_source, language, text
     assert "source" not in {mixed._draw(block) for block in range(500)}
     mixed.replay = 0.5
     assert Counter(mixed._draw(block) for block in range(2000))["source"] == pytest.approx(1000, abs=100)
-    del mixed.streams["source"]
-    mixed.replay = 0.5
-    assert mixed.replay == 0.0
+    bare = MixedStream({name: mixed.streams[name] for name in ("text", "swa")}, Mix(), 0)
+    bare.replay = 0.5
+    assert bare.replay == 0.0 and {bare._draw(block) for block in range(200)} == {"text", "swa"}
 
 
 def test_an_epoch_of_each_corpus_counts_its_characters(tiny_source, language, texts, tmp_path):
@@ -252,8 +252,8 @@ def test_a_run_with_other_corpora(tiny_source, language, texts, tmp_path):
             "text": [str(language / "text.txt")], "source_text": [str(texts / "english.txt")],
             "others": {"swa": [str(texts / "other.txt")]}, "triples": str(texts / "triples.tsv"),
         },
-        pretrain__mix={"replay": 0.25, "triples": 0.3, "code_switch": {"words": 0.3}}, pretrain__tuning="bottleneck",
-        evaluate={"lm_words": 20},
+        pretrain__mix={"replay": 0.25, "triples": 0.3, "code_switch": {"words": 0.05}}, pretrain__tuning="bottleneck",
+        pretrain__steps=None, pretrain__epochs=1, evaluate={"lm_words": 20},
     )  # fmt: skip
     run = adapt.run(path, preflight=False)
     folder = run.folder / "corpus"
@@ -263,6 +263,7 @@ def test_a_run_with_other_corpora(tiny_source, language, texts, tmp_path):
     facts = json.loads((run.folder / "pretrain" / "keep" / "facts.json").read_text())
     assert all(facts["corpora"][name]["tokens"] > 0 for name in ("text", "source", "swa", "triples"))
     assert facts["corpora"]["text"]["switched"] > 0 and facts["adapters"]
+    assert facts["epochs"] == pytest.approx(1, abs=0.3)  # of the own text, whatever else is in the steps
 
 
 @pytest.mark.parametrize(
@@ -290,3 +291,17 @@ def test_other_corpora_have_names_of_their_own_and_files(others, said, tmp_path)
     with pytest.raises(InputError) as caught:
         load(path)
     assert said in str(caught.value)
+
+
+def test_two_processes_train_on_a_mix_as_one_does(tiny_source, language, texts, tmp_path):
+    mix = {"replay": 0.3, "triples": 0.4, "code_switch": {"words": 0.5}}
+    found = []
+    for processes in (1, 2):
+        given = options(mix=mix, selective={"reference": tiny_source, "share": 0.5}, processes=processes)
+        folder = tmp_path / str(processes)
+        more = beside(texts, dictionary=texts / "dictionary.tsv")
+        facts = pretrain(tiny_source, tiny_source, language / "text.txt", None, given, 2, 0, folder, beside=more)
+        found.append((facts, load_file(folder / "model" / "model.safetensors")))
+    (one, a), (two, b) = found
+    assert one["corpora"] == two["corpora"] and one["loss"] == pytest.approx(two["loss"], abs=1e-4)
+    assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-4
