@@ -165,7 +165,9 @@ def recompute(model: Any, folder: Path) -> None:
     if not model.supports_gradient_checkpointing:
         raise InputError("this model's layers cannot compute their states again", file=folder,
                          found="pretrain.gradient_checkpointing = true", expected="false")  # fmt: skip
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # Newer versions of transformers know it by the first name.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
 
 
 def unigram_bias(model: Any, counts: Any) -> bool:
