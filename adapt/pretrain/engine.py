@@ -94,11 +94,11 @@ def pretrain(
     say: Progress = progress or (lambda done, total, facts: None)
     texts = {"text": text, **beside.files, **options.selective.files}
     identity = _identity(model_dir, tokenizer_dir, texts, options, steps, seed, branch)
-    refuse(options.watchers, {**texts, "heldout": heldout})
     first, end = (branch.step, branch.step + branch.steps) if branch else (0, steps)
     finished = read_json(folder / "finished.json")
     if finished and finished.get("identity") == identity and (folder / "model" / "config.json").is_file():
         return finished["facts"]
+    refuse(options.watchers, {**texts, "heldout": heldout})
     with saved.disk_full_said(folder):
         say(first, end, {"what": "tokenising"})
         tokenizer, world = load_tokenizer(tokenizer_dir), World.here()
@@ -137,12 +137,13 @@ def pretrain(
             state.update(identity=identity, threads=torch.get_num_threads(), notices=[*state["notices"], *notices])
             for notice in notices:
                 say(state["step"], end, {"notice": notice})
-            if loop(setup, watching, state, end, folder, say, fresh):
+            done = loop(setup, watching, state, end, folder, say, fresh)
+            watching.close()
+            if done:
                 break
             again = True
         if not world.leads:
             return {}
-        watching.close()
         exported = _take_best(setup, watching, state, root, say)
 
         parameters = sum(p.numel() for p in setup.model.parameters())

@@ -152,7 +152,7 @@ def test_a_damaged_best_checkpoint_is_said_and_the_last_weights_are_taken(tmp_pa
 
 def test_past_the_forgetting_budget_it_stops_with_weights_within_it(tmp_path, tiny_source, language, known):
     budget = {"forgetting": {"max_forgetting": 1e-6, "every": 3}}
-    facts = trained(tiny_source, language, known, tmp_path, lr=0.3, watchers=budget)
+    facts = trained(tiny_source, language, known, tmp_path, lr=2.0**-5, watchers=budget)
     told = facts["forgetting"]
     assert told["exceeded_at"] == 3 and told["rise"] > 1e-6 and told["last"] - told["before"] == told["rise"]
     assert facts["steps"] == 3 and facts["exported_step"] == 0
@@ -161,11 +161,11 @@ def test_past_the_forgetting_budget_it_stops_with_weights_within_it(tmp_path, ti
 
 def test_past_the_forgetting_budget_the_rate_falls(tmp_path, tiny_source, language, known):
     budget = {"forgetting": {"max_forgetting": 1e-6, "every": 3, "on_exceeded": "lower_lr", "lr_factor": 0.25}}
-    facts = trained(tiny_source, language, known, tmp_path, lr=0.25, watchers=budget)
+    facts = trained(tiny_source, language, known, tmp_path, lr=2.0**-5, watchers=budget)
     log = log_of(tmp_path)
     over = [line["step"] for line in log if line.get("forgetting", 0) > 1e-6]
     assert over and over[0] == 3 and facts["exported_step"] == 12
-    assert [line["lr"] for line in log] == [0.25 * 0.25 ** sum(step < line["step"] for step in over) for line in log]
+    assert [line["lr"] for line in log] == [2.0**-5 * 0.25 ** sum(step < line["step"] for step in over) for line in log]
 
 
 def test_a_new_heads_forgetting_is_counted_from_its_best(tmp_path, tiny_base, language, known):
