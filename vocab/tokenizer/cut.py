@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from string import ascii_letters, digits
 from typing import Any
 
 import numpy as np
@@ -182,11 +183,13 @@ def looks_at_words_alone(backend: Any) -> bool:
 
 def _is_local(part: dict[str, Any]) -> bool:
     if part["type"] == "Replace":
-        pattern = part["pattern"].get("Regex")
-        if pattern is not None:
-            return pattern in _WHITE and part["content"] == " "
-        return not any(map(str.isspace, part["pattern"].get("String", " ") + part["content"]))
+        found = part["pattern"].get("String", " ") + part["content"]  # of patterns, only those that find white space
+        return _is_of_spaces(part) or not any(map(str.isspace, found))
     return part["type"] in _LOCAL or (part["type"] == "Prepend" and part["prepend"] == " ")
+
+
+def _is_of_spaces(part: dict[str, Any]) -> bool:
+    return part["type"] == "Replace" and part["pattern"].get("Regex") in _WHITE and bool(part["content"] == " ")
 
 
 def _cuts_at_spaces(part: dict[str, Any]) -> bool:
@@ -240,7 +243,12 @@ def _together(view: Vocabulary, lexicon: Lexicon, mark: str) -> Pieces:
     place = np.full(len(lexicon), -1, dtype=np.int64)
     whole = Pieces.of(view, [marked[n] for n in np.flatnonzero(lexicon.strange)])
     place[lexicon.strange] = np.arange(len(whole))
-    for some, backend in ((first[simple], _without(view, cutters)), (first[~simple], view.backend)):
+    kept = simple & _kept_as_written(view, lexicon)[first] if not mark else np.zeros(len(first), dtype=bool)
+    for some, backend in (
+        (first[kept], _without(view, cutters, normal=True)),
+        (first[simple & ~kept], _without(view, cutters)),
+        (first[~simple], view.backend),
+    ):
         place[some] = len(whole) + np.arange(len(some))
         whole += _joined(view, backend, [marked[n] for n in some.tolist()], "" if mark else " ")
     # Then words that are another one and a sign.
@@ -278,18 +286,39 @@ def _joined(view: Vocabulary, backend: Any, words: list[str], between: str) -> P
     return (whole + Pieces.of(view, [words[n] for n in alone.tolist()], backend)).take(place)
 
 
-def _without(view: Vocabulary, cutters: list[dict[str, Any]]) -> Any:
-    """Return a tokenizer over the same vocabulary that does not look for punctuation, which takes time."""
-    from tokenizers import Tokenizer, pre_tokenizers
+def _without(view: Vocabulary, cutters: list[dict[str, Any]], *, normal: bool = False) -> Any:
+    """Return a tokenizer over the same vocabulary that does not look for punctuation, which takes time.
+
+    Args:
+        view: the tokenizer.
+        cutters: the parts of its pre-tokeniser.
+        normal: what it is given is normal already: it may do without its normaliser too, but for a space before words.
+    """
+    from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
     kept = [part for part in cutters if not _cuts_signs_off(part)]
-    if len(kept) == len(cutters):
+    if len(kept) == len(cutters) and not normal:
         return view.backend
     cutter = pre_tokenizers.Sequence([])
     cutter.__setstate__(json.dumps({"type": "Sequence", "pretokenizers": kept}).encode())
     faster = Tokenizer(view.backend.model)  # shared, not copied
-    faster.normalizer, faster.pre_tokenizer = view.backend.normalizer, cutter
+    faster.pre_tokenizer = cutter
+    if not normal:
+        faster.normalizer = view.backend.normalizer
+    elif any(part["type"] == "Prepend" for part in parts_of(state_of(view.backend.normalizer))):
+        faster.normalizer = normalizers.Prepend(" ")
     return faster
+
+
+def _kept_as_written(view: Vocabulary, lexicon: Lexicon) -> np.ndarray:
+    """Mark words that the normaliser leaves as they are, but for a space before them; bool (words,)."""
+    parts = parts_of(state_of(view.backend.normalizer))
+    forms = {part["type"] for part in parts if part["type"] in ("NFC", "NFD", "NFKC", "NFKD", "Precompiled")}
+    spaces = [part for part in parts if part["type"] in ("Strip", "Prepend") or _is_of_spaces(part)]
+    ascii_kept = all(view.normalise(letter).strip() == letter for letter in ascii_letters + digits)
+    if len(forms) + len(spaces) != len(parts) or not ascii_kept:
+        return np.zeros(len(lexicon), dtype=bool)
+    return lexicon.composed if forms <= {"NFC"} else lexicon.ascii
 
 
 def _untouched(view: Vocabulary, lexicon: Lexicon, cutters: list[dict[str, Any]]) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, count, islice
+from unicodedata import is_normalized
 
 import numpy as np
 
@@ -118,6 +119,17 @@ class Lexicon:
         """Bool (words,): nothing but letters, marks and numbers."""
         worded = self.signs.worded
         return np.array([word.isalnum() or worded.issuperset(word) for word in self.words], dtype=bool)
+
+    @cached_property
+    def ascii(self) -> np.ndarray:
+        """Bool (words,): nothing but letters and digits of ASCII, which all normal forms leave alone."""
+        return np.array([word.isascii() and word.isalnum() for word in self.words], dtype=bool)
+
+    @cached_property
+    def composed(self) -> np.ndarray:
+        """Bool (words,): in NFC, and no mark stands first."""
+        plain = np.array([is_normalized("NFC", word) for word in self.words], dtype=bool)
+        return self.ascii | (plain & ~self.strange)
 
     @cached_property
     def stems(self) -> np.ndarray:
