@@ -116,12 +116,6 @@ class Predictor:
         """Logits (n, V) from what `gathered` gave."""
         return gathered if self.full else self.decoder(gathered)
 
-    def loss_sum(self, gathered: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Sum of -ln p(label) in nats over the predicted positions."""
-        import torch
-
-        return torch.nn.functional.cross_entropy(self.logits(gathered).float(), labels, reduction="sum")
-
 
 def _placed(positions: torch.Tensor | None) -> dict[str, torch.Tensor]:
     return {} if positions is None else {"position_ids": positions}
