@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic import Field
 
-from adapt.pretrain.presets.preset import Preset, Shape
+from adapt.pretrain.presets.preset import Heads, Hidden, Inner, Layers, Preset, Shape
 
 
 class AlbertShape(Shape):
     """Size of the ALBERT."""
 
-    layers: int = 12
-    hidden: int = 384
-    heads: int = 6
-    inner: int = 1536
+    layers: Layers = 12
+    hidden: Hidden = 384
+    heads: Heads = 6
+    inner: Inner = 1536
     embedding: int = Field(128, gt=0)
     """Width of the embeddings, from which a matrix leads to the states."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from adapt.pretrain.presets.decoder_tiny import config
-from adapt.pretrain.presets.preset import Preset, Shape
+from adapt.pretrain.presets.preset import Heads, Hidden, Inner, Layers, Preset, Shape
 
 
 class Decoder6(Shape):
     """Size of the decoder of 6 layers."""
 
-    layers: int = 6
-    hidden: int = 384
-    heads: int = 6
-    inner: int = 1024
+    layers: Layers = 6
+    hidden: Hidden = 384
+    heads: Heads = 6
+    inner: Inner = 1024
 
 
 SPEC = Preset(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapt.pretrain.presets.preset import Preset, Shape
+from adapt.pretrain.presets.preset import Heads, Hidden, Inner, Layers, Preset, Shape
 
 
 class TinyDecoder(Shape):
     """Size of the tiny decoder."""
 
-    layers: int = 6
-    hidden: int = 192
-    heads: int = 3
-    inner: int = 512
+    layers: Layers = 6
+    hidden: Hidden = 192
+    heads: Heads = 3
+    inner: Inner = 512
 
 
 def config(shape: Shape, vocabulary: dict[str, Any]) -> Any:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from adapt.pretrain.presets.encoder_tiny import config
-from adapt.pretrain.presets.preset import Preset, Shape
+from adapt.pretrain.presets.preset import Heads, Hidden, Inner, Layers, Preset, Shape
 
 
 class Encoder6(Shape):
     """Size of the encoder of 6 layers."""
 
-    layers: int = 6
-    hidden: int = 384
-    heads: int = 12
-    inner: int = 1536
+    layers: Layers = 6
+    hidden: Hidden = 384
+    heads: Heads = 12
+    inner: Inner = 1536
 
 
 SPEC = Preset(

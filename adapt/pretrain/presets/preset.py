@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -18,19 +18,21 @@ from vocab.options import Options, options_of
 from vocab.registry import Registry
 
 
+Layers = Annotated[int, Field(gt=0, description="Layers of the body.")]
+Hidden = Annotated[int, Field(gt=0, description="Width of the states.")]
+Heads = Annotated[int, Field(gt=0, description="Attention heads; they divide the width.")]
+Inner = Annotated[int, Field(gt=0, description="Inner width of the feed-forward part.")]
+Positions = Annotated[int, Field(gt=0, description="Longest sequence the model reads, in tokens.")]
+
+
 class Shape(Options):
     """Size of a model's body; each preset has defaults of its own."""
 
-    layers: int = Field(gt=0)
-    """Layers of the body."""
-    hidden: int = Field(gt=0)
-    """Width of the states."""
-    heads: int = Field(gt=0)
-    """Attention heads; they divide the width."""
-    inner: int = Field(gt=0)
-    """Inner width of the feed-forward part."""
-    positions: int = Field(512, gt=0)
-    """Longest sequence the model reads."""
+    layers: Layers
+    hidden: Hidden
+    heads: Heads
+    inner: Inner
+    positions: Positions = 512
 
     @model_validator(mode="after")
     def _divides(self) -> Self:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from adapt.pretrain.presets.preset import Preset, Shape
+from adapt.pretrain.presets.preset import Heads, Hidden, Inner, Layers, Positions, Preset, Shape
 
 
 class RotaryEncoder(Shape):
     """Size of the rotary encoder."""
 
-    layers: int = 12
-    hidden: int = 384
-    heads: int = 6
-    inner: int = 576
-    positions: int = 2048
+    layers: Layers = 12
+    hidden: Hidden = 384
+    heads: Heads = 6
+    inner: Inner = 576
+    positions: Positions = 2048
 
 
 def config(shape: Shape, vocabulary: dict[str, Any]) -> Any:
