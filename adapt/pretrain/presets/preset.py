@@ -17,7 +17,6 @@ from lexigraft import InputError
 from vocab.options import Options, options_of
 from vocab.registry import Registry
 
-
 Layers = Annotated[int, Field(gt=0, description="Layers of the body.")]
 Hidden = Annotated[int, Field(gt=0, description="Width of the states.")]
 Heads = Annotated[int, Field(gt=0, description="Attention heads; they divide the width.")]
