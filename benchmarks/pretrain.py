@@ -107,7 +107,7 @@ def ours(job: dict[str, Any]) -> dict[str, Any]:
     options = Pretrain(
         objective="mlm", lr=job["lr"], warmup=WARMUP / ENDLESS if job.get("seconds") else 0.0, schedule="constant",
         batch_tokens=job["batch_tokens"], sequence_length=job["length"], precision=job["precision"],
-        objective_options={"mlm": {**masks, "head_bias": "keep"}},
+        compile=job["compile"], objective_options={"mlm": {**masks, "head_bias": "keep"}},
     )  # fmt: skip
     source = Path(job["source"])
     tokenizer = load_tokenizer(source)
@@ -313,6 +313,7 @@ def main() -> None:
     parser.add_argument("--stock-micro", type=int, nargs="+", default=[2048, 512], help="tokens a micro-batch")
     parser.add_argument("--sequence-length", type=int, default=128)
     parser.add_argument("--precision", default="bf16", choices=["bf16", "fp32"])
+    parser.add_argument("--compile", action="store_true", help="our side with torch.compile")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--lines", type=int, default=4000, help="of the text, where speed alone is measured")
@@ -329,7 +330,7 @@ def main() -> None:
     job = {
         "source": str(given.source), "text": str(given.text), "steps": given.steps, "clock": given.clock,
         "batch_tokens": given.batch_tokens, "length": given.sequence_length, "precision": given.precision,
-        "threads": given.threads, "lines": given.lines, "lr": 1e-4, "micro": None,
+        "threads": given.threads, "lines": given.lines, "lr": 1e-4, "micro": None, "compile": given.compile,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         kept = speed(given, "vocabulary kept", job) if "kept" in given.only else None

@@ -22,15 +22,15 @@ class _LinearCrossEntropy(torch.autograd.Function):
         half = torch.is_autocast_enabled(states.device.type)
         dtype = torch.get_autocast_dtype(states.device.type) if half else states.dtype
         read = states.to(dtype)
-        known = torch.empty(len(states), device=states.device)
+        known = torch.zeros(len(states), device=states.device)
         shares, peaks, totals = [], [], []
         for first in range(0, len(weight), BLOCK):
             last = min(first + BLOCK, len(weight))
             part = read @ weight[first:last].to(dtype).T
             if bias is not None:
                 part += bias[first:last].to(dtype)
-            here = ((labels >= first) & (labels < last)).nonzero()[:, 0]
-            known[here] = part[here, labels[here] - first].float()
+            place, inside = _within(labels, first, last)
+            known = torch.where(inside, part.gather(1, place)[:, 0].float(), known)
             peak = part.amax(1).float()
             exact = part.float().sub_(peak[:, None]).exp_()
             peaks.append(peak)
@@ -53,8 +53,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for number, first in enumerate(range(0, len(weight), BLOCK)):
             last = min(first + BLOCK, len(weight))
             share = shares[number] * (scales[number] * above)[:, None]
-            here = ((labels >= first) & (labels < last)).nonzero()[:, 0]
-            share[here, labels[here] - first] -= above[here]
+            place, inside = _within(labels, first, last)
+            share.scatter_add_(1, place, -(above * inside)[:, None])
             if sums is not None:
                 torch.sum(share, 0, out=sums[first:last])
             half = share.to(read.dtype)
@@ -65,6 +65,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if states is not None:
                 states += half @ weight[first:last].to(read.dtype)
         return states, rows, sums, None, None
+
+
+def _within(labels: Any, first: int, last: int) -> tuple[Any, Any]:
+    """Column of each label among columns first..last, (n, 1), any where it is not among them; and whether it is, (n,).
+
+    No index is looked up on the host: a GPU would have to be waited for.
+    """
+    return (labels - first).clamp(0, last - first - 1)[:, None], (labels >= first) & (labels < last)
 
 
 def token_cross_entropy(states: Any, weight: Any, bias: Any, labels: Any, into: Any = None) -> Any:
