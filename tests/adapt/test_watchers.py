@@ -239,13 +239,19 @@ def test_pinned_checkpoints_stay(tmp_path):
 
 def test_a_kept_checkpoint_is_brought_to_an_end(tmp_path, tiny_source, language):
     more = {"steps": 10, "batch_tokens": 256, "sequence_length": 32, "precision": "fp32", "schedule": "constant"}
-    more |= {"warmup": 0.2, "lr": 1e-2, "watchers": {"keep": {"shares": [0.1, 0.5]}, "ema": {"decay": 0.9}}}
-    file = write_config(tmp_path / "kept.yaml", tiny_source, language, pretrain=more, arms=["keep"])
+    watchers = {"keep": {"shares": [0.1, 0.5]}, "ema": {"decay": 0.9}, "early_stop": {"patience": 9, "keep": "last"}}
+    more |= {"warmup": 0.2, "lr": 1e-2, "watchers": {**watchers, "forgetting": {"max_forgetting": 9, "words": 9}}}
+    known = tmp_path / "known.txt"
+    known.write_text("".join(f"the king sees water and {number} walking houses.\n" for number in range(200)))
+    file = write_config(tmp_path / "kept.yaml", tiny_source, language, pretrain=more, arms=["keep"],
+                        corpus__source_text=[str(known)])  # fmt: skip
     run = adapt.run(file, {"evaluate.tasks": {}})
     assert [step_of(p) for p in listed(run.folder / "pretrain" / "keep" / "checkpoints")] == [1, 5]
     folder, facts = branch(run.folder, "keep", 5, 3)
     assert facts["steps"] == 3 and facts["exported_step"] == 8 and "resumed_from" in facts
     log, parent = log_of(folder), log_of(run.folder / "pretrain" / "keep")
+    before = json.loads((run.folder / "pretrain" / "keep" / "facts.json").read_text())["forgetting"]["before"]
+    assert facts["forgetting"]["before"] == before and facts["forgetting"]["rise"] == log[-1]["forgetting"]
     assert [line["step"] for line in log] == [6, 7, 8]
     given = options(**{**more, "schedule": "wsd"})
     rates = [1e-2 * rate_share(given, step, 10, decay=(5, 3)) for step in (5, 6, 7)]
