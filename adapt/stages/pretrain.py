@@ -67,7 +67,7 @@ def stage(config: RunConfig, source: Path, arm: str) -> Stage:
     def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         return train(context, arm, folder, report)
 
-    dictionary = beside(config, source).dictionary
+    dictionary = config.transplant.dictionary if config.pretrain.mix.code_switch.words else None
     files = (
         *(weight_files(source) if arm == "keep" else ()),
         *config.pretrain.selective.files.values(),
