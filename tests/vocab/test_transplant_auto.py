@@ -173,6 +173,10 @@ def test_auto_takes_what_is_ahead_by_enough(tiny_source, close, monkeypatch):
         plain = vocab.transplant(tiny_source, target, texts=text, score=False,
                                  method=None if ahead < 0.03 else "subwords")  # fmt: skip
         assert torch.equal(graft.model.get_input_embeddings().weight, plain.model.get_input_embeddings().weight)
+    monkeypatch.setattr(auto, "trial", lambda setting, rows, options, **_: {name: np.full(9, np.nan) for name in rows})
+    lost = vocab.transplant(tiny_source, target, method="auto", texts=text, score=False)
+    assert lost.report["method"] == "focus -> subwords -> mean", "nothing is known where training went astray"
+    monkeypatch.setattr(auto, "trial", told)
     wide = vocab.transplant(tiny_source, target, method="auto", texts=text, score=False,
                             options={"auto": {"margin": 0.1}})  # fmt: skip
     assert "subwords is not ahead of the default chain by enough" in wide.report["auto"]["why"]

@@ -141,7 +141,7 @@ class _Lead:
     @property
     def kept(self) -> bool:
         """Whether the default chain is kept."""
-        return self.best == DEFAULT or self.gap[1] <= self.least
+        return self.best == DEFAULT or not self.gap[1] > self.least  # nor where nothing can be said: nan
 
     def told(self, tried: int) -> str:
         """Say why."""
@@ -157,7 +157,7 @@ class _Lead:
 
 def _by_trial(found: dict[str, np.ndarray], margin: float) -> _Lead:
     """Take the lowest loss; the interval is paired over the tokens."""
-    best = min(found, key=lambda name: found[name].mean())
+    best = min(found, key=lambda name: np.nan_to_num(found[name].mean(), nan=np.inf))
     gap = found[DEFAULT] - found[best]
     mean, reach = float(gap.mean()), 1.96 * float(gap.std() / np.sqrt(len(gap)))
     return _Lead(best, (mean, mean - reach, mean + reach), "nats a held-out token saved", margin)

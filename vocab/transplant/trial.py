@@ -195,14 +195,14 @@ def _learn(model: Any, exercise: Exercise, options: TrialOptions, tell: Callable
     from vocab.fit import pace, update
     from vocab.head import Predictor
 
-    predictor = Predictor.of(model)
+    predictor = Predictor.of(model.requires_grad_(True))
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.lr, betas=(0.9, 0.98), eps=1e-6, fused=True)
     for step, batch in enumerate(exercise.train):
         if len(batch.labels):
             update(optimiser, _nats(predictor, batch).mean(), options.lr * pace(step, options.steps))
         tell(step + 1)
     with torch.no_grad():
-        return np.concatenate([_nats(predictor, batch).double().numpy() for batch in exercise.held])
+        return np.concatenate([_nats(predictor, batch).double().cpu().numpy() for batch in exercise.held])
 
 
 def _nats(predictor: Any, batch: Batch) -> Any:
@@ -220,9 +220,8 @@ def _rows(setting: Setting, lines: list[str], length: int, causal: bool) -> NDAr
     from vocab.score import ends_of
 
     begin, end = ends_of(setting.tokenizer)
-    tokens = np.concatenate([np.append(ids, end) for ids in setting.new.encode(lines)] or [np.zeros(0)]).astype(
-        np.int64
-    )
+    ended = [np.append(ids, end) for ids in setting.new.encode(lines)]
+    tokens = np.concatenate([np.zeros(0), *ended]).astype(np.int64)
     width = length - len(begin)
     count = len(tokens) // width
     cut = tokens[: count * width].reshape(count, width)
