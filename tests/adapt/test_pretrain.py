@@ -126,13 +126,23 @@ def test_the_decoder_runs_at_predicted_positions_only(family):
     torch.manual_seed(0)
     model = auto.from_config(config).eval()
     predictor = Predictor.of(model)
-    assert predictor.full == (family == "ElectraConfig")  # its head is not known: logits at every position, said aloud
+    assert not predictor.full
     ids = torch.arange(20).reshape(2, 10) + 5
     flat = torch.tensor([3, 11, 19])
     with torch.no_grad():
         whole = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.reshape(20, -1)[flat]
         apart = predictor.logits(predictor.gathered(ids, None, flat))
     assert torch.allclose(whole, apart, atol=1e-4)
+
+
+def test_a_head_of_an_unknown_kind_computes_logits_everywhere(tmp_path, tiny_source, language, monkeypatch):
+    monkeypatch.setattr("vocab.head.head_parts", lambda model: ([], model.get_output_embeddings()))
+    unknown = setup_on(tiny_source, language / "text.txt", tmp_path, options())
+    monkeypatch.undo()
+    known = setup_on(tiny_source, language / "text.txt", tmp_path, options())
+    assert unknown.predictor.full and not known.predictor.full
+    losses = [[train_step(setup, step)["loss"] for step in range(2)] for setup in (unknown, known)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
 def test_a_new_head_is_tied_the_same_every_time_and_begins_at_the_unigram_entropy(tmp_path, tiny_base, language):
