@@ -197,6 +197,9 @@ def _extend_unigram(raw: dict[str, Any], task: Task, first: int) -> list[str]:
         table.append([beyond[len(table)], 0.0])
     scores = {piece: score for piece, score in table}
     added, model = _learnt(task, "unigram", set(scores))
+    if not any(scores.values()):  # all cuts score alike, and the search takes the longest pieces from the right
+        table += [[piece, 0.0] for piece in added]
+        return added
     learnt = {piece: score for piece, score in model["vocab"]}
     shared = [scores[piece] - learnt[piece] for piece in learnt if len(piece) > 1 and scores.get(piece, 0.0) < 0]
     shift = float(np.median(shared)) if shared else 0.0
