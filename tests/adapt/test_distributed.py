@@ -57,7 +57,7 @@ def test_one_batch_of_32_and_4_of_8_and_2_processes_of_16_give_the_same(tmp_path
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("refuse", "the second process does not like it; found refuse"),
+        pytest.param("refuse", "the second process does not like it; found refuse", marks=pytest.mark.slow),
         ("die", "process 1 of 2 was ended by signal 9, and the others with it.*found something went badly wrong"),
     ],
 )
@@ -76,6 +76,7 @@ def test_the_first_cause_is_told(tmp_path):
     assert "process 0 of 2: RuntimeError: connection" in str(_failure([1, None], {0: crashed}, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 def test_they_end_with_the_process_that_started_them(tmp_path):
     script = (
