@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 
 import lexigraft
+from adapt.cli_lists import LISTS
 from adapt.cli_tokenizer import tokenizer
 from adapt.cli_transplant import transplant
 from adapt.evaluate.task import TASKS
@@ -31,6 +31,8 @@ app = typer.Typer(
 )
 app.add_typer(tokenizer, name="tokenizer")
 app.add_typer(transplant, name="transplant")
+for _each in LISTS:
+    app.command()(_each)
 console = Console()
 
 Overrides = Annotated[
@@ -297,130 +299,6 @@ def doctor() -> None:
         problems |= not good
         console.print(f"{'[green]✓' if good else '[red]✗'}[/] {line}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if problems else 0)
-
-
-def _listing(rows: list[dict[str, str]]) -> None:
-    """Show a registry: the name in bold, what it does, and the rest under it."""
-    for row in rows:
-        name, summary = row.pop("name"), row.pop("summary")
-        console.print(f"[bold]{name}[/]  {summary}", highlight=False)
-        for key, text in row.items():
-            console.print(Padding(f"[dim]{key}[/] {text}", (0, 0, 0, 4)), highlight=False)
-
-
-@app.command()
-def methods() -> None:
-    """List the methods of vocabulary transplant."""
-    from vocab.transplant.method import METHODS
-
-    _listing(
-        [
-            {
-                "name": m.name,
-                "summary": m.summary,
-                "formula": m.formula.replace("`", ""),
-                "paper": m.paper or "ours",
-                "needs": ", ".join(sorted(m.needs)) or "nothing more",
-                "use it when": m.when,
-                "not when": m.when_not,
-            }
-            for m in METHODS
-        ]
-    )
-    console.print(
-        "[dim]Chains (focus -> subwords -> mean) and blends (0.7 focus + 0.3 subwords) of these work too. Not done: "
-        "methods that train (CW2V, HyperOFA, token distillation) and contextual rows.[/]"
-    )
-
-
-@app.command()
-def tasks() -> None:
-    """List what can be measured."""
-    _listing(
-        [
-            {
-                "name": t.name,
-                "summary": t.summary,
-                "main metric": f"{t.metric} ({t.unit}; {t.better} is better)",
-                "source": t.paper,
-            }
-            for t in TASKS
-        ]
-    )
-
-
-@app.command()
-def tunings() -> None:
-    """List what can be trained."""
-    from adapt.tuning.tuning import TUNINGS
-
-    _listing(
-        [
-            {
-                "name": t.name,
-                "summary": t.summary,
-                "paper": t.paper or "-",
-                "use it when": t.when,
-                "not when": t.when_not,
-            }
-            for t in TUNINGS
-        ]
-    )
-
-
-@app.command()
-def watchers() -> None:
-    """List what can look at a training as it goes on, and stop or steer it."""
-    from adapt.pretrain.watchers.watcher import WATCHERS
-
-    _listing(
-        [
-            {
-                "name": w.name,
-                "summary": w.summary,
-                "source": w.paper or "-",
-                "on": "always" if w.always else f"with pretrain.watchers.{w.name.replace('-', '_')}",
-            }
-            for w in WATCHERS
-        ]
-    )
-
-
-@app.command()
-def criteria() -> None:
-    """List what lines of a text can be selected by."""
-    from adapt.selection.criterion import CRITERIA
-
-    _listing(
-        [
-            {
-                "name": c.name,
-                "summary": c.summary,
-                "paper": c.paper,
-                "on": f"corpus.select.{'filters' if c.kind == 'filter' else 'by'}",
-            }
-            for c in CRITERIA
-        ]
-    )
-
-
-@app.command()
-def metrics() -> None:
-    """List the metrics tokenizers are compared by."""
-    from vocab.compare.metric import METRICS
-
-    _listing(
-        [
-            {
-                "name": m.name,
-                "summary": m.summary,
-                "unit": f"{m.unit}; {m.better} is better",
-                "source": m.paper,
-                **({"computed": "only when asked for: `tokenizer compare --also`"} if m.asked else {}),
-            }
-            for m in METRICS
-        ]
-    )
 
 
 def _finish(folder: Path, demo: bool = False) -> None:

@@ -12,7 +12,7 @@ from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
 from adapt.pretrain.mixing import SOURCE, TEXT, TRIPLES, shares
-from adapt.stages.source import tokenizer_folder, weight_files
+from adapt.stages.source import source_files, tokenizer_folder
 from lexigraft import InputError
 
 # What is made for an arm before it is trained; the last of these holds its `model/`.
@@ -24,7 +24,7 @@ def stage(config: RunConfig, source: Path, arms: list[str]) -> Stage:
     inputs = ("corpus", *dict.fromkeys(name for arm in arms for name in PREPARED.get(arm, ())))
     options = {"pretrain": config.pretrain.model_dump(mode="json"), "arms": arms, "threads": config.threads,
                "device": config.device}  # fmt: skip
-    return Stage("budget", work, inputs, options, weight_files(source))
+    return Stage("budget", work, inputs, options, source_files(config.source, source))
 
 
 def origin(context: Context, arm: str) -> tuple[Path, Path]:

@@ -10,7 +10,7 @@ from adapt.evaluate.job import Job
 from adapt.evaluate.task import TASKS, Task, TaskFiles
 from adapt.events import Report
 from adapt.graph import Context, Stage
-from adapt.stages.source import tokenizer_folder, weight_files
+from adapt.stages.source import source_files, tokenizer_folder
 
 
 def stages(config: RunConfig, source: Path) -> list[Stage]:
@@ -64,8 +64,7 @@ def _arm(config: RunConfig, source: Path, arm: str, task: Task) -> Stage:
     inputs: tuple[str, ...] = () if task.files else ("corpus#heldout.txt",)
     files = _files(config, task)
     if arm == "source":
-        words = weight_files(tokenizer_folder(config.source, source))
-        files = (*dict.fromkeys((*weight_files(source), *words)), *files)
+        files = (*source_files(config.source, source), *files)
     else:
         inputs = (*inputs, f"pretrain/{arm}")
     return Stage(f"evaluate/{arm}/{task.name}", work, inputs, _settings(config, task), files, resumable=True)

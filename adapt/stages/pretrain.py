@@ -13,7 +13,7 @@ from adapt.graph import Context, Stage
 from adapt.pretrain.watchers.watcher import refuse
 from adapt.stages.budget import PREPARED, origin
 from adapt.stages.corpus import beside
-from adapt.stages.source import weight_files
+from adapt.stages.source import source_files
 
 if TYPE_CHECKING:
     from adapt.pretrain.engine import Branch
@@ -69,7 +69,7 @@ def stage(config: RunConfig, source: Path, arm: str) -> Stage:
 
     dictionary = config.transplant.dictionary if config.pretrain.mix.code_switch.words else None
     files = (
-        *(weight_files(source) if arm == "keep" else ()),
+        *(source_files(config.source, source) if arm == "keep" else ()),
         *config.pretrain.selective.files.values(),
         *([dictionary] if dictionary else []),
     )

@@ -76,3 +76,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 def tokenizer_folder(config: Source, folder: Path) -> Path:
     """Where the source's tokenizer lies: beside the model unless the configuration says otherwise."""
     return Path(config.tokenizer).expanduser().absolute() if config.tokenizer else folder
+
+
+def source_files(config: Source, folder: Path) -> tuple[Path, ...]:
+    """List the files that decide what the source model and its tokenizer are, wherever that lies."""
+    return tuple(dict.fromkeys((*weight_files(folder), *weight_files(tokenizer_folder(config, folder)))))

@@ -9,7 +9,7 @@ from typing import Any
 from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.graph import Context, Stage
-from adapt.stages.source import tokenizer_folder, weight_files
+from adapt.stages.source import source_files, tokenizer_folder
 from vocab.vectors import KINDS
 
 
@@ -20,7 +20,7 @@ def stage(config: RunConfig, source: Path) -> Stage:
     files = (given.dictionary, given.edits, given.source_vectors, vectors, *given.parallel)
     extra = tuple(file for file in files if file)
     options = given.model_dump(mode="json", exclude={"dictionary", "edits", "source_vectors", "parallel"})
-    return Stage("transplant", work, ("corpus", "tokenizer"), options, (*weight_files(source), *extra))
+    return Stage("transplant", work, ("corpus", "tokenizer"), options, (*source_files(config.source, source), *extra))
 
 
 def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
