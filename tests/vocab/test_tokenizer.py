@@ -228,9 +228,8 @@ def test_round_trip_of_any_text(algorithm: str, text: str):
         return
     unknown = tokenizer.unk_token
     kept = there_and_back(tokenizer, text).split(unknown)
-    assert re.fullmatch(
-        ".+?".join(re.escape(re.sub(r"\s", "", part)) for part in kept), re.sub(r"\s", "", wanted), re.S
-    )
+    # White space is spaces by now; what `re` takes for it beyond that (U+001F) is a character like others.
+    assert re.fullmatch(".+?".join(re.escape(bare(part)) for part in kept), bare(wanted), re.S)
 
 
 @pytest.mark.parametrize("algorithm", NAMES)
