@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from adapt.config import Evaluate
 from adapt.evaluate import features
 from adapt.evaluate.job import Job
 from adapt.evaluate.task import TASKS
@@ -23,7 +23,7 @@ def model() -> Path:
 def job(shared, task, arm, out, model=None):
     end = "tsv" if task == "sentiment" else "txt"
     files = {part: shared / "hau" / task / f"{part}.{end}" for part in ("train", "dev", "test")}
-    settings = SimpleNamespace(mode="probe", seeds=[0], max_train=200, max_test=100, epochs=1, lr=1e-4, lm_words=10)
+    settings = Evaluate(mode="probe", seeds=[0], max_train=200, max_test=100, epochs=1, lr=1e-4, lm_words=10)
     return Job(arm, task, model, model, TASKS[task].options(**files), settings, None, out, threads=1)
 
 
