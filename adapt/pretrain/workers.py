@@ -139,6 +139,9 @@ def work(folder: Path) -> None:
         result = carry_out(job, (lambda *facts: tell(progress=facts)) if os.environ["RANK"] == "0" else None)
         World.here().wait()
         tell(result=result)
+        # Nothing is left to do, and Python's own end may abort where a thread of torch still runs.
+        sys.stderr.flush()
+        os._exit(0)
     except InputError as error:
         tell(refused=str(error))
         raise SystemExit(2) from None
