@@ -89,9 +89,9 @@ def pos(model: Path, arguments: argparse.Namespace) -> dict[str, float]:
 
 def measure(tuning: str, source: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train, score, save, load and score again."""
-    from adapt.pretrain.data import tokenise
     from adapt.pretrain.model import save_plain
     from adapt.pretrain.step import set_up, train_step
+    from adapt.pretrain.tokens import tokenise
     from adapt.tuning.adapters import load_tuned
     from vocab.tokenizer.load import load_tokenizer
 

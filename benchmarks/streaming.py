@@ -47,7 +47,8 @@ def write_text(source: Path, target: Path, size: int) -> None:
 
 def child(text: Path, tokenizer: Path, folder: Path, blocks: int) -> dict[str, float]:
     """Tokenise, count and draw; memory in MB above the start, seconds of each."""
-    from adapt.pretrain.data import Stream, Symbols, tokenise
+    from adapt.pretrain.data import Stream
+    from adapt.pretrain.tokens import Symbols, tokenise
     from vocab.tokenizer.load import load_tokenizer
 
     loaded = load_tokenizer(tokenizer)

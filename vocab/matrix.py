@@ -40,15 +40,15 @@ def take(matrix: Any, rows: Any) -> np.ndarray:
     """Rows of a numpy array or torch tensor as float32 (float64 stays)."""
     if isinstance(matrix, np.ndarray):
         part = matrix[rows]
-    else:
-        if isinstance(rows, np.ndarray) and rows.dtype == np.int64:
-            from torch import from_numpy
+    elif isinstance(rows, np.ndarray) and rows.dtype == np.int64:
+        from torch import from_numpy
 
-            if not rows.flags.writeable:
-                rows = rows.copy()  # torch warns of ids that cannot be written to
-            part = matrix.detach().index_select(0, from_numpy(rows).to(matrix.device)).cpu()
-        else:
-            part = matrix[rows].detach().cpu()
+        if not rows.flags.writeable:
+            rows = rows.copy()  # torch warns of ids that cannot be written to
+        part = matrix.detach().index_select(0, from_numpy(rows).to(matrix.device)).cpu()
+    else:
+        part = matrix[rows].detach().cpu()
+    if not isinstance(part, np.ndarray):
         part = part.numpy() if str(part.dtype) in {"torch.float32", "torch.float64"} else part.float().numpy()
     return part if part.dtype == np.float64 else part.astype(np.float32, copy=False)
 

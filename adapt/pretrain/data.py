@@ -8,9 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from adapt.pretrain.tokens import Part, Symbols, TokenFile, tokenise, word_starts
-
-__all__ = ["Blocks", "Stream", "Symbols", "TokenFile", "pack", "tokenise", "word_starts"]
+from adapt.pretrain.tokens import Part, Symbols, TokenFile
 
 WINDOW = 8192  # lines arranged at a time
 OPEN_BLOCKS = 24  # blocks that are being filled at a time

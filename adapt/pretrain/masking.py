@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from adapt.pretrain.data import Blocks, Symbols
+    from adapt.pretrain.data import Blocks
+    from adapt.pretrain.tokens import Symbols
 
 NGRAM = (6 / 11, 3 / 11, 2 / 11)  # chance of one, two and three words: (1/n) / (1 + 1/2 + 1/3)
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapt.pretrain.data import Symbols, tokenise
 from adapt.pretrain.distributed import World, by_all
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.step import set_up, stream_of, train_step
+from adapt.pretrain.tokens import Symbols, tokenise
 from vocab.tokenizer.load import load_tokenizer
 
 Progress = Callable[[float, float, Mapping[str, Any]], None]

@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from adapt.pretrain.codeswitch import CodeSwitch
-from adapt.pretrain.data import Blocks, Stream, TokenFile
+from adapt.pretrain.data import Blocks, Stream
+from adapt.pretrain.tokens import TokenFile
 from adapt.pretrain.triples import Sentences, Tailed
 from vocab.options import Options
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapt.pretrain.attention import use_plain_products
-from adapt.pretrain.data import Blocks, Stream, Symbols, TokenFile
+from adapt.pretrain.data import Blocks, Stream
 from adapt.pretrain.device import autocast, device, moved, wants_bf16
 from adapt.pretrain.distributed import World
 from adapt.pretrain.documents import DocumentAttention
@@ -23,6 +23,7 @@ from adapt.pretrain.optimizer import by_rows, make_optimizer, set_rates
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.schedule import rate_share
 from adapt.pretrain.selective import reference_for, select
+from adapt.pretrain.tokens import Symbols, TokenFile
 from adapt.pretrain.triples import Tailed, predict_tails
 from adapt.tuning.tuning import TUNINGS, Tuning
 from lexigraft import InputError

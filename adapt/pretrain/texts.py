@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from adapt.pretrain.codeswitch import lexicon, switch
-from adapt.pretrain.data import TokenFile, tokenise
 from adapt.pretrain.mixing import SOURCE, TEXT, TRIPLES, Mix
+from adapt.pretrain.tokens import TokenFile, tokenise
 from adapt.pretrain.triples import tokenise_triples
 from corpora.text import read_lines
 from lexigraft import InputError

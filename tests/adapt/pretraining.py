@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adapt.pretrain.data import tokenise
 from adapt.pretrain.objectives.mlm import MlmOptions
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.step import Setup, set_up
+from adapt.pretrain.tokens import tokenise
 from vocab.tokenizer.load import load_tokenizer
 
 

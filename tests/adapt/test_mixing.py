@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 import adapt
 from adapt.config import load
 from adapt.pretrain.codeswitch import CodeSwitch, lexicon, switch
-from adapt.pretrain.data import Symbols
 from adapt.pretrain.engine import pretrain
 from adapt.pretrain.mixing import Mix, MixedStream, seen, shares
 from adapt.pretrain.objectives.clm import ClmOptions
 from adapt.pretrain.objectives.objective import OBJECTIVES
 from adapt.pretrain.step import stream_of, train_step
 from adapt.pretrain.texts import Beside, tokenise_all
+from adapt.pretrain.tokens import Symbols
 from adapt.pretrain.triples import Sentences, Tailed, predict_tails, read_triples, tokenise_triples
 from lexigraft import InputError
 from tests.adapt.pretraining import options

@@ -12,7 +12,7 @@ import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 import adapt
-from adapt.pretrain.data import Blocks, Stream, Symbols, tokenise
+from adapt.pretrain.data import Blocks, Stream
 from adapt.pretrain.engine import pretrain
 from adapt.pretrain.masking import choose, corrupt
 from adapt.pretrain.objectives.mlm import MlmOptions
@@ -20,6 +20,7 @@ from adapt.pretrain.objectives.objective import OBJECTIVES
 from adapt.pretrain.options import Pretrain
 from adapt.pretrain.similar import NEIGHBOURS, similar_tokens
 from adapt.pretrain.step import accumulate, forward, length_at, train_step
+from adapt.pretrain.tokens import Symbols, tokenise
 from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
 from tests.conftest import write_config

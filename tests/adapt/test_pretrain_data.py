@@ -7,8 +7,9 @@ import gzip
 import numpy as np
 import pytest
 
-from adapt.pretrain.data import Blocks, Stream, Symbols, pack, tokenise, word_starts
+from adapt.pretrain.data import Blocks, Stream, pack
 from adapt.pretrain.masking import choose, corrupt
+from adapt.pretrain.tokens import Symbols, tokenise, word_starts
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace, wordpiece
 

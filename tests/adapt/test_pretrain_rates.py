@@ -12,11 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from adapt import pipeline
-from adapt.pretrain.data import Stream, Symbols, tokenise
+from adapt.pretrain.data import Stream
 from adapt.pretrain.engine import pretrain
 from adapt.pretrain.measure import steps_in_text
 from adapt.pretrain.schedule import factor
 from adapt.pretrain.step import train_step
+from adapt.pretrain.tokens import Symbols, tokenise
 from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
 from tests.conftest import write_config

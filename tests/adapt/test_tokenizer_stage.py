@@ -14,7 +14,7 @@ from adapt.cli import app
 from adapt.config import RunConfig, Tokenizer, load
 from adapt.events import Events
 from adapt.graph import Context
-from adapt.pretrain.data import tokenise
+from adapt.pretrain.tokens import tokenise
 from adapt.stages.tokenizer import stage, work
 from lexigraft import InputError
 from tests.conftest import write_config

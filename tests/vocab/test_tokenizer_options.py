@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from adapt.pretrain.data import word_starts
+from adapt.pretrain.tokens import word_starts
 from lexigraft import InputError
 from tests.vocab.invented_text import SIZES, TEXT, bert, gpt2, xlmr
 from vocab.tokenizer import train_tokenizer

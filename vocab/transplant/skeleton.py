@@ -106,7 +106,7 @@ class Carrier:
 
 
 def _skeleton(folder: Path) -> Carrier | None:
-    """Make a skeleton; None where the checkpoint's names are not the model's, or it holds two of what is tied."""
+    """Make a skeleton; None where the checkpoint lacks a tensor over the vocabulary under any name that is known."""
     import torch
     import transformers
 
@@ -126,22 +126,37 @@ def _skeleton(folder: Path) -> Carrier | None:
     aliases: dict[int, list[str]] = {}
     for name, tensor in state.items():
         aliases.setdefault(id(tensor), []).append(name)
-    prefix = f"{model.base_model_prefix}."
+    file_names = _names_in_file(model, state, files)
+    head = model.get_output_embeddings()
     names: dict[str, str] = {}
     for tensor in _over_vocabulary(model):
-        here = aliases.get(id(tensor), [])
-        own = [alias for alias in here if alias in files]
-        own = own or [
-            name for alias in here for name in (f"{prefix}{alias}", alias.removeprefix(prefix)) if name in files
-        ]
-        found = [_read(files[name], name) for name in own]
-        # Some files hold a tied matrix under each of its names; where these differ, transformers loads it untied.
-        if not found or found[0].shape != tensor.shape or not all(same(found[0], other) for other in found[1:]):
+        own = [(name, alias) for alias in aliases.get(id(tensor), []) for name in file_names.get(alias, ())]
+        found = [_read(files[name], name) for name, _ in own]
+        if not found or any(value.shape != tensor.shape for value in found):
             return None
         swap(model, tensor, found[0])
-        names |= dict.fromkeys(own, here[0])
+        for (name, alias), value in zip(own, found, strict=True):
+            # Some files hold a tied matrix under each of its names; where these differ, transformers loads it untied.
+            if not same(found[0], value):
+                if head is None or model.get_submodule(alias.rpartition(".")[0]) is not head:
+                    return None
+                head.weight = torch.nn.Parameter(value)
+            names[name] = alias
     model.name_or_path = str(folder)
     return Carrier(model, folder, names)
+
+
+def _names_in_file(model: PreTrainedModel, state: dict[str, Any], files: dict[str, Path]) -> dict[str, list[str]]:
+    """Name in the model -> names in the files that transformers reads it from: renamed since, or a prefix more or less."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightRenaming, rename_source_key
+
+    renamings = [change for change in get_model_conversion_mapping(model) if isinstance(change, WeightRenaming)]
+    found: dict[str, list[str]] = {}
+    for name in files:
+        here = name if name in state else rename_source_key(name, renamings, [], model.base_model_prefix, state)[0]
+        found.setdefault(here, []).append(name)
+    return found
 
 
 def _over_vocabulary(model: PreTrainedModel) -> list[torch.Tensor]:

@@ -10,7 +10,8 @@ from vocab.options import Options
 if TYPE_CHECKING:
     import numpy as np
 
-    from adapt.pretrain.data import Blocks, Symbols
+    from adapt.pretrain.data import Blocks
+    from adapt.pretrain.tokens import Symbols
 
 
 class ClmOptions(Options):

@@ -34,7 +34,8 @@ from vocab.view import Vocabulary
 if TYPE_CHECKING:
     import numpy as np
 
-    from adapt.pretrain.data import Blocks, Symbols, TokenFile
+    from adapt.pretrain.data import Blocks
+    from adapt.pretrain.tokens import Symbols, TokenFile
 
 
 class MlmOptions(Options):

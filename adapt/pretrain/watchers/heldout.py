@@ -36,8 +36,9 @@ class Heldout(Watch):
 
     def _fixed(self, run: Run, text: Path) -> Any:
         """Make the batch, the same every time."""
-        from adapt.pretrain.data import Blocks, tokenise
+        from adapt.pretrain.data import Blocks
         from adapt.pretrain.step import stream_of
+        from adapt.pretrain.tokens import tokenise
 
         setup = run.setup
         tokens = tokenise(text, run.tokenizer, run.folder / "tokens" / "heldout", max_lines=ROWS * 40)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher
+from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher, numbers
 from vocab.options import Options
 
 
@@ -43,11 +43,6 @@ class Tensorboard(Watch):
         """Close the file."""
         if self._writer is not None:
             self._writer.close()
-
-
-def numbers(facts: dict[str, Any]) -> dict[str, float]:
-    """Pick what can be drawn as a curve."""
-    return {k: v for k, v in facts.items() if isinstance(v, int | float) and not isinstance(v, bool) and k != "step"}
 
 
 SPEC = Watcher(

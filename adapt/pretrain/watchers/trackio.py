@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from adapt.pretrain.watchers.tensorboard import numbers
-from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher
+from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher, numbers
 from vocab.options import Options
 
 

@@ -204,3 +204,8 @@ def refuse(options: Any, texts: dict[str, Any]) -> None:
         if spec.package and find_spec(spec.package) is None:
             raise InputError(f"pretrain.watchers.{spec.name} needs a package that is not installed",
                              expected=f"pip install {spec.package}")  # fmt: skip
+
+
+def numbers(facts: dict[str, Any]) -> dict[str, float]:
+    """Pick what can be drawn as a curve, for watchers that pass it on."""
+    return {k: v for k, v in facts.items() if isinstance(v, int | float) and not isinstance(v, bool) and k != "step"}
