@@ -147,7 +147,7 @@ def _skeleton(folder: Path) -> Carrier | None:
 
 
 def _names_in_file(model: PreTrainedModel, state: dict[str, Any], files: dict[str, Path]) -> dict[str, list[str]]:
-    """Name in the model -> names in the files that transformers reads it from: renamed since, or a prefix more or less."""
+    """Name in the model -> names in the files that it is read from: renamed since, or with a prefix more or less."""
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightRenaming, rename_source_key
 
