@@ -64,6 +64,8 @@ class Corpus(Options):
     """Text kept apart for measuring; without it a share of `text` is set aside."""
     heldout_share: float = Field(0.05, gt=0, lt=0.5)
     """Share of the lines set aside, in blocks of 50 neighbours, when no held-out file is given."""
+    heldout_lines: int | None = Field(20_000, ge=50)
+    """Set aside at most so many lines, whatever their share: memory grows with them, by some 2 kB a line."""
     max_characters: int | None = Field(None, gt=0)
     """Train on at most this many characters of text (whole lines, from the start); what is held out stays the same."""
     select: Select = Field(default_factory=Select)
@@ -189,10 +191,19 @@ class Evaluate(Options):
     """Learning rate of fine-tuning (mode finetune)."""
     micro_batch: int | None = Field(None, gt=0)
     """Mode finetune: sentences that go through the model at once; fewer need less memory, the loss stays the same."""
+    processes: int = Field(1, ge=1, le=16)
+    """Mode finetune: processes of this machine that fine-tune together, one a GPU; on processors they share `threads`.
+    A step has 16 sentences, so there are at most 16."""
     task_adapter: bool = False
     """Mode finetune: train an adapter over the body, which stays as it is, instead of the body (lr about 1e-4)."""
     tasks: TaskChoice = Field(default_factory=TaskChoice)
     """Labelled files of each task."""
+
+    @model_validator(mode="after")
+    def _processes_tune(self) -> Evaluate:
+        if self.mode == "probe" and self.processes > 1:
+            raise ValueError(f"processes belongs to mode finetune, found mode probe, processes {self.processes}")
+        return self
 
     @model_validator(mode="after")
     def _small_data(self) -> Evaluate:

@@ -8,13 +8,17 @@ protected sentence of five to seven words (`near`), or of four (`contained`).
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from corpora.repeats import Repeats
 from corpora.text import CONTROL, INVISIBLE, number_lines, tidy, words
 from lexigraft import InputError
 
@@ -22,6 +26,9 @@ RUN = 8
 SHORTEST = 4
 BLOCK = 50
 FEWEST_LINES = 20
+NO_LETTERS = "no letters"
+PORTIONS = 1 << 12, 1 << 18  # lines among which repeats are looked for at a time: at first, and at most
+LINE = 128  # characters of a line, above which a portion has fewer
 Progress = Callable[[float, float, dict[str, Any]], None]
 
 
@@ -74,6 +81,7 @@ def prepare(
     *,
     heldout: str | Path | None = None,
     share: float = 0.05,
+    heldout_lines: int | None = 20_000,
     protect: Mapping[str, Iterable[str]] | None = None,
     max_characters: int | None = None,
     seed: int = 0,
@@ -81,13 +89,16 @@ def prepare(
 ) -> dict[str, Any]:
     """Write `train.txt`, `heldout.txt` and `facts.json` into a folder.
 
-    Streams: only hashes of the lines are kept in memory. The same input gives the same bytes.
+    Memory does not grow with the text: it holds 262,144 lines at most, and the hashes of what is protected (some 2 kB a
+    line, so that `heldout_lines` bounds them). Two lines are taken for the same when a 64-bit hash of their letters is:
+    among ten million lines, one in 400,000 texts loses a line by that. The same input gives the same bytes.
 
     Args:
         texts: text files, one sentence, verse or paragraph a line.
         folder: written into; made if need be.
         heldout: file of held-out text; without it, blocks of 50 neighbouring lines, chosen by hash, are set aside.
         share: share of the lines set aside when `heldout` is not given.
+        heldout_lines: set aside no more lines than this, whatever the share; one block in any case.
         protect: sentences that must not be trained on, by name (`"pos test"`: sentences); overlap is counted by name.
         max_characters: stop after this many characters of training text (whole lines, from the start). Held-out lines
             that are set aside come from the whole text: the same for every size, and less text is the start of more.
@@ -109,12 +120,12 @@ def prepare(
     removed: Counter[str] = Counter()
     mended: Counter[str] = Counter()
     if heldout is not None:
-        kept = (line for line, _ in _clean([Path(heldout)], shields={}, removed=Counter(), mended=Counter()))
+        kept = _clean([Path(heldout)], folder, shields={}, removed=Counter(), mended=Counter())
         held = _write(folder / ".heldout.txt", kept)
         if not held["lines"]:
             raise InputError("no text in it", file=heldout, expected="held-out text, one sentence or paragraph a line")
         shields = {"heldout": _shield(_lines(folder / ".heldout.txt")), **shields}
-    lines = (line for line, _ in _clean(files, shields=shields, removed=removed, mended=mended, progress=progress))
+    lines = _clean(files, folder, shields=shields, removed=removed, mended=mended, progress=progress)
     staged = folder / ".staged.txt"  # what was in the folder stays until the new text is known to be good
     try:
         count = _write(staged, _start(lines, max_characters) if heldout is not None else lines)["lines"]
@@ -124,7 +135,8 @@ def prepare(
             train = _write(folder / "train.txt", _lines(staged))
         else:
             block = min(BLOCK, max(1, count // 20))
-            chosen = _choose(count, block, share, seed)
+            most = count if heldout_lines is None else heldout_lines
+            chosen = _choose(count, block, share, most, seed)
             held = _write(
                 folder / "heldout.txt", (line for n, line in enumerate(_lines(staged)) if n // block in chosen)
             )
@@ -166,19 +178,47 @@ def count_text(path: str | Path) -> dict[str, int]:
     return dict(totals)
 
 
+class _Line(NamedTuple):
+    """A line that was read: as it would be trained on, what was mended in it, and what speaks against it."""
+
+    text: str
+    key: int
+    mended: tuple[str, ...]
+    refused: str | None
+
+
 def _clean(
     files: list[Path],
+    folder: Path,
     *,
     shields: dict[str, Overlap],
     removed: Counter[str],
     mended: Counter[str],
     progress: Progress | None = None,
-) -> Iterator[tuple[str, list[str]]]:
-    """Yield (line, words) of what may be trained on; counts the rest."""
+) -> Iterator[str]:
+    """Yield the lines that may be trained on; counts the rest, and what was mended, as far as was read."""
+    with Repeats(folder) as repeats:
+        for portion in _portions(_read(files, shields, removed, progress)):
+            again = repeats.among(np.array([line.key for line in portion], dtype=np.int64))
+            for line, repeated in zip(portion, again, strict=True):
+                mended.update(line.mended)
+                if line.refused == NO_LETTERS:
+                    removed[NO_LETTERS] += 1
+                elif repeated:
+                    removed["duplicate"] += 1
+                elif line.refused:
+                    removed[line.refused] += 1
+                else:
+                    yield line.text
+
+
+def _read(
+    files: list[Path], shields: dict[str, Overlap], removed: Counter[str], progress: Progress | None
+) -> Iterator[_Line]:
+    """Yield the lines that are not empty, mended and looked up among what is protected; `removed` is only shown."""
     everything = Overlap()
     for shield in shields.values():
         everything.update(shield)
-    seen: set[int] = set()
     done, total = 0, sum(file.stat().st_size for file in files if file.is_file())
     for file in files:
         empty = True
@@ -190,22 +230,31 @@ def _clean(
             if not line:
                 continue
             empty = False
-            line = _mend(line, mended)
+            line, marks = _mend(line)
             parts = words(line)
+            refused = None
             if not parts or not any(c.isalpha() for c in line):
-                removed["no letters"] += 1
-                continue
-            key = hash("".join(parts))
-            if key in seen:
-                removed["duplicate"] += 1
-                continue
-            seen.add(key)
-            if everything.why(parts):  # one look-up for nearly all lines; which set it was is asked of the few
-                removed[next(f"{how} {name}" for name, shield in shields.items() if (how := shield.why(parts)))] += 1
-                continue
-            yield line, parts
+                refused = NO_LETTERS
+            elif everything.why(parts):  # one look-up for nearly all lines; which set it was is asked of the few
+                refused = next(f"{how} {name}" for name, shield in shields.items() if (how := shield.why(parts)))
+            yield _Line(line, hash("".join(parts)), marks, refused)
         if empty:
             raise InputError("no text in it", file=file, expected="UTF-8 text, one sentence or paragraph a line")
+
+
+def _portions(lines: Iterator[_Line]) -> Iterator[list[_Line]]:
+    """Cut into portions, small ones first: less is read in vain where only the start of a text is asked for."""
+    size, most = PORTIONS
+    portion: list[_Line] = []
+    characters = 0
+    for line in lines:
+        portion.append(line)
+        characters += len(line.text)
+        if len(portion) >= size or characters >= size * LINE:
+            yield portion
+            portion, characters, size = [], 0, min(2 * size, most)
+    if portion:
+        yield portion
 
 
 def _start(lines: Iterable[str], limit: int | None) -> Iterator[str]:
@@ -218,18 +267,20 @@ def _start(lines: Iterable[str], limit: int | None) -> Iterator[str]:
         yield line
 
 
-def _mend(line: str, mended: Counter[str]) -> str:
+def _mend(line: str) -> tuple[str, tuple[str, ...]]:
+    """Take out what is no text; returns the line, and what was found in it."""
+    found: tuple[str, ...] = ()
     if CONTROL.search(line):
-        mended["control characters"] += 1
+        found = ("control characters",)
         line = " ".join(CONTROL.sub(" ", line).split())
     if "\t" in line:
         line = " ".join(line.split())
     if not line.isascii():
         tidied = tidy(line).strip()
         if tidied != line:
-            mended["invisible characters" if INVISIBLE.search(line) else "not NFC"] += 1
+            found += ("invisible characters" if INVISIBLE.search(line) else "not NFC",)
             line = tidied
-    return line
+    return line, found
 
 
 def _training_lines(
@@ -245,11 +296,11 @@ def _training_lines(
             yield line
 
 
-def _choose(lines: int, block: int, share: float, seed: int) -> set[int]:
-    """Numbers of the blocks set aside: those with the smallest hashes, as many as make the share."""
+def _choose(lines: int, block: int, share: float, most: int, seed: int) -> set[int]:
+    """Numbers of the blocks set aside: those with the smallest hashes, as many as make the share or `most` lines."""
     blocks = max(1, lines // block)
-    order = sorted(range(blocks), key=lambda b: hashlib.sha256(f"{seed}:{b}".encode()).digest())
-    return set(order[: max(1, round(blocks * share))])
+    count = max(1, min(round(blocks * share), most // block))
+    return set(heapq.nsmallest(count, range(blocks), key=lambda b: hashlib.sha256(f"{seed}:{b}".encode()).digest()))
 
 
 def _shield(sentences: Iterable[str]) -> Overlap:

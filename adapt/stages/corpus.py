@@ -53,7 +53,7 @@ def stage(config: RunConfig) -> Stage:
         "corpus",
         work,
         options={
-            **config.corpus.model_dump(mode="json", include={"heldout_share", "max_characters"}),
+            **config.corpus.model_dump(mode="json", include={"heldout_share", "heldout_lines", "max_characters"}),
             "select": config.corpus.select.model_dump(mode="json", exclude={"like"}),
             "texts": {name: len(files) for name, files in texts.items()},
         },
@@ -84,7 +84,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
     config = context.config
     corpus, texts = config.corpus, beside(config, folder)
     protect = {name: read_sentences(path) for name, path in protected(config).items()}
-    clean = partial(prepare, protect=protect, seed=config.seed, progress=report)
+    clean = partial(prepare, heldout_lines=corpus.heldout_lines, protect=protect, seed=config.seed, progress=report)
     facts = clean(
         corpus.text, folder, heldout=corpus.heldout, share=corpus.heldout_share, max_characters=corpus.max_characters
     )

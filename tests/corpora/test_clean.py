@@ -4,9 +4,12 @@ import hashlib
 import json
 import random
 
+import numpy as np
 import pytest
 
+from corpora import clean, repeats
 from corpora.clean import Overlap, count_text, prepare
+from corpora.repeats import Repeats
 from corpora.text import words
 from lexigraft import InputError
 
@@ -79,6 +82,46 @@ def test_given_heldout_shields_the_training_text(tmp_path):
     facts = prepare([source], tmp_path / "a", heldout=held)
     assert facts["removed"] == {"exact heldout": 5} and facts["train"]["lines"] == 95
     assert facts["heldout"]["lines"] == 35
+
+
+def test_what_came_before_is_known_whatever_the_portions(tmp_path, monkeypatch):
+    monkeypatch.setattr(repeats, "READ", 7)
+    keys = np.random.default_rng(0).integers(-40, 40, 300)
+    plain = np.array([key in keys[:n].tolist() for n, key in enumerate(keys.tolist())])
+    for cuts in ([], [1, 2, 3, 150, 150], list(range(300))):
+        with Repeats(tmp_path) as known:
+            assert (np.concatenate([known.among(part) for part in np.split(keys, cuts)]) == plain).all()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["held-out file", "held-out lines set aside"])
+@pytest.mark.parametrize("limit", [None, 3000])
+def test_the_size_of_portions_changes_nothing(tmp_path, monkeypatch, given, limit):
+    """Lines repeat at a distance; what is counted stops where the text is long enough."""
+    text = [line for n, line in enumerate(lines_of(7, 120)) for line in (line, f"e\u0301 {line}", f"{n}", line)]
+    text += lines_of(7, 120)
+    source, held = tmp_path / "text.txt", tmp_path / "held.txt"
+    source.write_text("\n".join(text), encoding="utf-8")
+    held.write_text("\n".join(lines_of(8, 30) + text[:2]), encoding="utf-8")
+    found = []
+    for portions in ((1000, 1000), (1, 4), (1, 1)):
+        monkeypatch.setattr(clean, "PORTIONS", portions)
+        out = tmp_path / str(portions)
+        facts = prepare([source], out, heldout=held if given else None, max_characters=limit, share=0.2)
+        found.append((facts, digest(out)))
+    assert found[0] == found[1] == found[2]
+    if given and limit is None:
+        assert found[0][0]["removed"] == {"duplicate": 240, "exact heldout": 2, "no letters": 120}
+
+
+def test_no_more_lines_are_set_aside_than_asked_for(tmp_path):
+    source = tmp_path / "text.txt"
+    source.write_text("\n".join(lines_of(2, 3000)), encoding="utf-8")
+    whole = prepare([source], tmp_path / "whole", share=0.1, heldout_lines=None)
+    less = prepare([source], tmp_path / "less", share=0.1, heldout_lines=199)
+    assert whole["heldout"]["lines"] == 300 and less["heldout"]["lines"] == 150
+    lines = [(tmp_path / name / "heldout.txt").read_text(encoding="utf-8").splitlines() for name in ("whole", "less")]
+    assert set(lines[1]) < set(lines[0])
 
 
 def test_limit_and_progress(tmp_path):
