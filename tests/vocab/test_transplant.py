@@ -97,6 +97,12 @@ def test_same_seed_same_bytes(tiny_source, target, tmp_path):
     assert files[0] == files[1]
 
 
+@pytest.mark.parametrize("seed", [-1, "one", 0.5])
+def test_what_is_no_seed(tiny_source, target, seed):
+    with pytest.raises(InputError, match="a seed is a whole number from 0"):
+        vocab.transplant(tiny_source, target, method="random", seed=seed)
+
+
 def test_seed_changes_what_is_drawn(tiny_source, target):
     one, two = (vocab.transplant(tiny_source, target, method="random", seed=s).model for s in (0, 1))
     assert not torch.equal(one.get_input_embeddings().weight, two.get_input_embeddings().weight)

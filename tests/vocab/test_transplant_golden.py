@@ -142,8 +142,18 @@ def test_dictionary_files(tmp_path):
     file.write_text("house\tgida\nwater\t\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"d.tsv:2: a dictionary pair needs two sides"):
         pairs_of(file)
+    file.write_bytes(b"house\tgida\nh\xe9ros\tjarumi\n")
+    with pytest.raises(InputError, match=r"d.tsv:2: .*not UTF-8.*0xe9"):
+        pairs_of(file)
+    file.write_text("\n")
+    with pytest.raises(InputError, match=r"d.tsv: the dictionary is empty"):
+        pairs_of(file)
     with pytest.raises(InputError, match="no such dictionary"):
         pairs_of(tmp_path / "none.tsv")
+    assert pairs_of({"house": "gida"}) == [("house", "gida")]
+    for given, message in ((5, "this is no dictionary; found int"), (["ab"], r"two sides; found \('ab',\)")):
+        with pytest.raises(InputError, match=message):
+            pairs_of(given)
 
 
 def test_reinit(six):

@@ -313,6 +313,8 @@ def test_special_without_counterpart_takes_the_mean(six):
         ("0.5 fokus + 0.5 mean -> copy", "did you mean 'focus'"),
         ("-1 focus + mean", "not a weight above 0 and a method; found '-1 focus'"),
         ("focus +", "not a weight above 0 and a method; found ''"),
+        ("auto -> mean", "auto chooses among whole chains"),
+        (["focus"], "a method is a name or a chain of names"),
     ],
 )
 def test_bad_chains(method, message):
@@ -325,6 +327,8 @@ def test_bad_options():
         chain.options_of(("focus",), {"focus": {"restore_nrom": True}}, default=False)
     with pytest.raises(InputError, match="unknown method 'fcous'"):
         chain.options_of(("focus",), {"fcous": {}}, default=False)
+    with pytest.raises(InputError, match="options are a mapping; found 5"):
+        chain.options_of(("focus",), 5, default=False)
 
 
 def test_needs_are_checked(six):
@@ -339,6 +343,11 @@ def test_needs_are_checked(six):
         (np.ones((5, 2)), "found 5 vectors; expected 6"),
         (np.ones(6), "must be a matrix"),
         (np.full((6, 2), np.nan), "NaN or inf; found row 0"),
+        ({"a": [1, 2]}, "a matrix of numbers: .*; found dict; expected an array"),
+        ([[1, 2], [3]], "a matrix of numbers: .*; found list"),
+        (np.full((6, 2), {}), "a matrix of numbers: .*; found ndarray"),
+        (np.ones((6, 2), complex), "a matrix of numbers: .*complex"),
+        (torch.ones(5, 2, dtype=torch.bfloat16), "found 5 vectors; expected 6"),
     ],
 )
 def test_bad_vectors(six, vectors, message):

@@ -5,6 +5,7 @@ A link is a method or a blend of some: `0.7 focus + 0.3 subwords -> mean`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -36,11 +37,15 @@ def parse(method: str | None) -> tuple[str, ...]:
     """
     if method is None:
         return DEFAULT
+    if not isinstance(method, str):
+        raise InputError("a method is a name or a chain of names", found=repr(method), expected="such as focus -> mean")
     links = tuple(link.strip() for link in method.replace("→", "->").split("->"))
     if not all(links):
         raise InputError(
             "a link of the chain is empty", found=repr(method), expected="such as focus -> subwords -> mean"
         )
+    if AUTO in links:
+        raise InputError(f"{AUTO} chooses among whole chains and is no part of one", found=repr(method))
     specs = [METHODS[link] for link in links]
     links = tuple(spec.name for spec in specs)
     if len(specs) == 1:
@@ -66,6 +71,8 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
 
     if isinstance(given, BaseModel):
         given = {name: getattr(given, name) for name in type(given).model_fields}
+    if not isinstance(given, Mapping | None):
+        raise InputError("options are a mapping", found=repr(given), expected="method: its options")
     given = {str(name).rstrip("_").replace("_", "-"): value for name, value in (given or {}).items()}
     for name in given:
         if name != AUTO:

@@ -9,6 +9,7 @@ distant languages with a good dictionary, before `subwords` in a chain; it says 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lexigraft import InputError
 from vocab.matrix import stack
 from vocab.mixture import Mixture
 from vocab.options import Options
+from vocab.tokenizer.texts import Lines
 from vocab.transplant.copy_ import overlap
 from vocab.transplant.method import Method, Problem
 from vocab.view import SPACE, Kind
@@ -31,21 +33,24 @@ def pairs_of(dictionary: Any) -> list[tuple[str, str]]:
     """Read (source word, target word) pairs.
 
     Args:
-        dictionary: pairs, or a UTF-8 file of `source<TAB>target` lines (what follows a second tab is not looked at).
+        dictionary: pairs, a mapping, or a UTF-8 file of `source<TAB>target` lines; what follows a second tab is not
+            looked at.
 
     Raises:
-        InputError: no such file, a line without tab or with an empty side.
+        InputError: no such file, one that is not UTF-8, a line without tab or with an empty side, no pair at all.
     """
     path: Path | None = None
     lines: list[tuple[int | None, tuple[str, ...]]]
     if not isinstance(dictionary, str | Path):
-        lines = [(None, tuple(pair)) for pair in dictionary]
+        given = dictionary.items() if isinstance(dictionary, Mapping) else dictionary
+        if not isinstance(given, Iterable):
+            raise InputError("this is no dictionary", found=type(given).__name__, expected="pairs, or a file of them")
+        lines = [(None, (pair,) if isinstance(pair, str) else tuple(pair)) for pair in given]
     else:
         path = Path(dictionary)
         if not path.is_file():
             raise InputError("no such dictionary", file=path)
-        text = path.read_text(encoding="utf-8-sig").splitlines()
-        lines = [(n, tuple(line.split("\t")[:2])) for n, line in enumerate(text, 1) if line.strip()]
+        lines = [(n, tuple(line.split("\t")[:2])) for n, line in enumerate(Lines(path, blank=True), 1) if line.strip()]
     pairs = []
     for number, pair in lines:
         if len(pair) != 2 or not all(isinstance(side, str) and side.strip() for side in pair):
@@ -53,6 +58,8 @@ def pairs_of(dictionary: Any) -> list[tuple[str, str]]:
                 "a dictionary pair needs two sides", file=path, line=number, found=repr(pair), expected="source, target"
             )
         pairs.append((pair[0].strip(), pair[1].strip()))
+    if not pairs:
+        raise InputError("the dictionary is empty", file=path, expected="source, target")
     return pairs
 
 

@@ -73,13 +73,16 @@ class Setting:
         """Load what the caller named; the arguments are those of `vocab.transplant`.
 
         Raises:
-            InputError: something is missing, or model and tokenizer do not belong together.
+            InputError: something is missing or no seed, or model and tokenizer do not belong together.
         """
         from vocab.tokenizer.load import load_tokenizer
         from vocab.tokenizer.texts import Lines
         from vocab.transplant.apply import matrices_of
         from vocab.view import Vocabulary
 
+        seed = given.get("seed", 0)
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError("a seed is a whole number from 0", found=repr(seed))
         texts = None if texts is None else Lines(texts)
         tokenizer = load_tokenizer(target)
         carrier, old_tokenizer = _source(source, source_tokenizer, trust_remote_code)

@@ -48,7 +48,15 @@ class Evidence:
             InputError: wrong shape, NaN or inf.
         """
         if not isinstance(vectors, Evidence):
-            array = np.asarray(vectors, np.float32)
+            try:
+                # NumPy has no bfloat16, and drops the imaginary part of numbers in silence.
+                array = np.asarray(vectors.detach().float().cpu() if hasattr(vectors, "detach") else vectors)
+                array = array.astype(np.float32, casting="same_kind" if array.dtype.kind in "cf" else "unsafe")
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"vectors must be a matrix of numbers: {error}", found=type(vectors).__name__,
+                    expected="an array (tokens, k), what vocab.token_vectors returns, or a file of word vectors",
+                ) from None  # fmt: skip
             if array.ndim != 2:
                 raise InputError("vectors must be a matrix", found=f"shape {array.shape}", expected="(tokens, k)")
             if not np.isfinite(array).all():

@@ -8,11 +8,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from lexigraft import InputError
 
 _FASTTEXT = struct.pack("<i", 793_712_314)
 _HEADER = struct.Struct("<2i12id2i")
+Read = TypeVar("Read")
 _KINDS = "fastText .bin or .vec, word2vec text or binary, GloVe text"
 
 
@@ -94,6 +96,9 @@ class WordFile:
             raise InputError("no such file of word vectors", file=self.path, expected=_KINDS)
         with self.path.open("rb") as file:
             self._start = file.read(8)
+        self._zipped = self._start[:2] == b"\x1f\x8b"
+        if self._zipped:
+            self._start = self._unpacked(lambda file: file.read(8))
         if self._start[:1] == b"\x80" or self._start[:4] == b"PK\x03\x04":
             raise InputError(
                 "word vectors in a pickle or an archive that may hold one: a pickle can run code, it is not opened",
@@ -117,22 +122,31 @@ class WordFile:
         """
         if self._start[:4] == _FASTTEXT:
             return self._fasttext()
-        with self._open() as file:
-            first = file.readline()
-            head = first.split()
-            header = len(head) == 2 and all(part.isdigit() for part in head)
-            if not header:
-                return self._text(_chain(first, file), None, 1)
-            words, dim = int(head[0]), int(head[1])
-            if not words or not dim:
-                raise InputError("a header of nothing", file=self.path, line=1, found=first.decode().strip())
-            second = file.readline()
-            if _is_number(second.split()[-1:]):
-                return self._text(_chain(second, file), (words, dim), 2)
-            return self._binary(second + file.read(), words, dim)
+        return self._unpacked(self._read)
 
-    def _open(self) -> IO[bytes]:
-        return gzip.open(self.path) if self._start[:2] == b"\x1f\x8b" else self.path.open("rb")  # type: ignore[return-value]
+    def _unpacked(self, read: Callable[[IO[bytes]], Read]) -> Read:
+        """Open the file, unpacking it where it is gzipped, and let it be read."""
+        try:
+            with gzip.open(self.path) if self._zipped else self.path.open("rb") as file:
+                return read(cast("IO[bytes]", file))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(f"the packed file is damaged: {error}", file=self.path, expected="whole gzip") from None
+
+    def _read(self, file: IO[bytes]) -> WordVectors:
+        first = file.readline()
+        head = first.split()
+        header = len(head) == 2 and all(part.isdigit() for part in head)
+        if not header:
+            return self._text(_chain(first, file), None, 1)
+        words, dim = int(head[0]), int(head[1])
+        if not words or not dim:
+            raise InputError("a header of nothing", file=self.path, line=1, found=first.decode().strip())
+        second = file.readline()
+        parts = second.split()
+        # A line of as many ASCII pieces as there should be is text too, whatever its numbers look like (1,5).
+        if _is_number(parts[-1:]) or (len(parts) == dim + 1 and second.isascii()):
+            return self._text(_chain(second, file), (words, dim), 2)
+        return self._binary(second + file.read(), words, dim)
 
     def _fasttext(self) -> WordVectors:
         """Read a fastText model, after a look at its size: a file that ends early makes the library end the process.
@@ -142,6 +156,8 @@ class WordFile:
         """
         import fasttext
 
+        if self._zipped:
+            raise InputError("a fastText model is read from where it lies", file=self.path, expected="it unpacked")
         with self.path.open("rb") as file:
             head = file.read(_HEADER.size)
         size = self.path.stat().st_size
@@ -163,15 +179,17 @@ class WordFile:
         words: list[str] = []
         rows: list[np.ndarray] = []
         dim = header[1] if header else 0
+        wider = header is not None  # every line so far has more numbers than the header says
         for number, raw in enumerate(lines, number):  # noqa: B020 - goes on counting where the header ended
             if not raw.strip():
                 continue
             parts = raw.rstrip().split(b" ")
             dim = dim or len(parts) - 1
-            if len(parts) <= dim or dim < 1:
+            wider = wider and len(parts) > dim + 1 and _is_number(parts[1:-dim])
+            if len(parts) <= dim or dim < 1 + (header is None):  # a word and one number are no vector, but some header
                 raise InputError(
                     "the line is too short for a vector", file=self.path, line=number,
-                    found=f"{len(parts) - 1} numbers", expected=f"a word and {max(dim, 1)} numbers",
+                    found=f"{len(parts) - 1} numbers", expected=f"a word and {max(dim, 2)} numbers",
                 )  # fmt: skip
             try:
                 row = np.array(parts[-dim:], "S").astype(np.float32)
@@ -182,6 +200,10 @@ class WordFile:
                 raise InputError("a vector holds NaN or inf", file=self.path, line=number, found=f"the word {word!r}")
             words.append(word)
             rows.append(row)
+        if words and wider:
+            raise InputError(
+                "the header is wrong: every line holds more numbers", file=self.path, line=1, found=f"{dim} dimensions",
+            )  # fmt: skip
         if header and len(words) != header[0]:
             raise InputError(
                 "the header is wrong, or lines are missing", file=self.path, line=1,
@@ -211,6 +233,11 @@ class WordFile:
             words.append(data[at:space].lstrip(b"\n").decode("utf-8", "replace"))
             matrix[place] = np.frombuffer(data, "<f4", dim, space + 1)
             at = stop
+        if data[at:].strip(b"\n"):
+            raise InputError(
+                "word2vec's binary file goes on after its last word: the header is wrong, or its numbers are text that "
+                "cannot be read", file=self.path, found=f"{len(data) - at:,} bytes more", expected=f"{number:,} words",
+            )  # fmt: skip
         if not np.isfinite(matrix).all():
             bad = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
             raise InputError("a vector holds NaN or inf", file=self.path, found=f"word {bad + 1}, {words[bad]!r}")
