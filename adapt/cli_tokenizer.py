@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ Texts = Annotated[
     list[Path], typer.Option("--text", help="Text file, one sentence a line; may be given several times.")
 ]
 Tokenizers = Annotated[list[str], typer.Argument(help="Folders, files or hub ids; NAME=WHERE gives one a name.")]
+_WHOLE = "whole text"
 Output = Annotated[Path, typer.Option("--output", help="Folder to write; must not be there.")]
 
 
@@ -131,25 +132,27 @@ def compare(
         "context": context,
         "given": {"train": train, "progress": _bar if also else None},
     }
-    parts: dict[str, Any] = {"": text} | dict(map(_pair, part or []))
+    parts: dict[str, Any] = {_WHOLE: text} | _unlike([_WHOLE], map(_pair, part or []))
     if spellings:
-        parts |= slices.spellings(text)
+        parts |= _unlike(parts, slices.spellings(text).items())
     if code_switched is not None:
-        parts |= slices.code_switched(text, code_switched)
-    written = []
-    for name, lines in parts.items():
-        measured = measure(named, lines, **given, **({} if name else beside))
-        table = tabulate(measured, also=also or ())
-        written.append(f"{name}\n" * bool(name) + render(table, form))
-        if output is not None:
-            console.print(f"{name}\n" * bool(name) + render(table), highlight=False, markup=False, soft_wrap=True)
+        parts |= _unlike(parts, slices.code_switched(text, code_switched).items())
+    filled, empty = slices.without_empty(parts) if len(parts) > 1 else (parts, [])
+    tables = {}
+    for name, lines in filled.items():
+        measured = measure(named, lines, **given, **(beside if name == _WHOLE else {}))
+        tables[name] = tabulate(measured, also=also or ())
         if pictures is not None:
-            for file in draw(measured, pictures / name if name else pictures, title=name).values():
+            where, title = (pictures, "") if name == _WHOLE else (pictures / name, name)
+            for file in draw(measured, where, title=title).values():
                 console.print(f"wrote {file}", highlight=False, soft_wrap=True)
+    table = tables[_WHOLE] if len(parts) == 1 else slices.together(tables, empty)
     if output is not None:
-        output.write_text("\n".join(written), encoding="utf-8")
-    else:
-        console.print("\n".join(written), highlight=False, markup=False, soft_wrap=True)
+        output.write_text(render(table, form), encoding="utf-8")
+    shown = render(table, form if output is None else "text")
+    console.print(shown, highlight=False, markup=False, soft_wrap=True)
+    for name in empty:
+        console.print(f"no line is {name}", highlight=False, markup=False, soft_wrap=True)
 
 
 @tokenizer.command("changes")
@@ -285,6 +288,16 @@ def measure(*args: Any, **more: Any) -> Any:
     from vocab.compare import measure as work
 
     return work(*args, **more)
+
+
+def _unlike(known: Iterable[str], more: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Read further parts of the text, none by the name of another."""
+    found: dict[str, Any] = {}
+    for name, lines in more:
+        if name in found or name in known:
+            raise InputError("two parts of the text have the same name", found=name, expected="--slice NAME=FILE")
+        found[name] = lines
+    return found
 
 
 def _named(tokenizers: list[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tests.vocab.test_compare import metaspace
 from vocab.compare import compare, measure
 from vocab.compare.marks import read_marks, write_marks
 from vocab.compare.pictures import draw
-from vocab.compare.slices import code_switched, compare_slices, spellings, without_diacritics
+from vocab.compare.slices import code_switched, compare_slices, spellings, together, without_diacritics
 from vocab.compare.table import figure, records, render
 from vocab.compare.words import clinic, fixed_and_broken, spelled
 
@@ -115,7 +115,22 @@ def test_slices():
         compare_slices({"x": OLD}, {"none": []})
 
 
+def test_tables_of_slices():
+    """One CSV for all; elsewhere a table each, with the metrics that the slice has."""
+    rest = compare({"x": OLD, "y": NEW}, LINES[1:])
+    whole = together({"a_b": compare({"x": OLD, "y": NEW}, LINES, parallel=(["ma"], ["gida"])), "rest": rest})
+    rows = list(csv.DictReader(io.StringIO(render(whole, "csv"))))
+    assert [name for name in rows[0]][:3] == ["slice", "metric", "tokenizer"]
+    assert {r["slice"] for r in rows if r["metric"] == "parity"} == {"a_b"}
+    assert len(rows) == rest.size * 2 + 2
+    markdown = render(whole, "markdown")
+    assert markdown.startswith("### a_b\n\n| metric ") and markdown.endswith(f"### rest\n\n{render(rest, 'markdown')}")
+    assert render(whole, "latex").startswith("\\subsubsection*{a\\_b}\n\\begin{tabular}")
+    assert render(whole).count("\nfertility") == 2
+
+
 def test_tables():
+    assert r" \$1\textasciicircum{}\{x\}\textbackslash{} & " in render(compare({"$1^{x}\\": OLD}, LINES), "latex")
     table = compare({"old|1": OLD, "new_2": NEW}, LINES)
     markdown = render(table, "markdown").splitlines()
     assert markdown[0] == r"| metric | old\|1 | new_2 | unit |" and markdown[1] == "| --- | ---: | ---: | --- |"

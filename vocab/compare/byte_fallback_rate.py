@@ -21,6 +21,6 @@ SPEC = Metric(
     summary="tokens that are bytes of a character and not the whole of it / tokens",
     unit="share of tokens",
     better="lower",
-    paper="",
+    paper="Touvron et al. 2023, LLaMA, section 2.1 (bytes for characters that have no piece)",
     measure=measure,
 )

@@ -15,6 +15,6 @@ SPEC = Metric(
     summary="code points of the text, spaces included / tokens",
     unit="characters per token",
     better="higher",
-    paper="",
+    paper="Limisiewicz et al. 2023, Tokenization Impacts Multilingual Language Modeling (characters per token)",
     measure=measure,
 )

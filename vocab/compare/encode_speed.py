@@ -27,7 +27,7 @@ SPEC = Metric(
     summary="bytes of up to 2,000 sampled lines / seconds of the fastest of several encodings on this machine",
     unit="MB per second",
     better="higher",
-    paper="",
+    paper="Kudo and Richardson 2018, SentencePiece, section 4.2 (speed of segmentation)",
     measure=measure,
     asked=True,
 )

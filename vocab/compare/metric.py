@@ -165,7 +165,7 @@ class Metric:
         summary: the definition, in one line.
         unit: what it is counted in.
         better: which way is better, all else equal.
-        paper: where it is defined.
+        paper: where it is defined, or that the summary alone defines it.
         measure: computes it; None where it does not apply.
         asked: it is computed only when asked for by name: it takes long, or depends on the machine.
     """

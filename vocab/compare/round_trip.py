@@ -18,6 +18,6 @@ SPEC = Metric(
     summary="lines equal to their decoded tokens, white space and normal form aside / lines (up to 2,000 are tried)",
     unit="share of lines",
     better="higher",
-    paper="",
+    paper="Kudo and Richardson 2018, SentencePiece, section 3.1 (lossless tokenization)",
     measure=measure,
 )

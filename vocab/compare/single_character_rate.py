@@ -25,6 +25,6 @@ SPEC = Metric(
     summary="tokens that are one letter, mark or digit, or a lone word mark / tokens",
     unit="share of tokens",
     better="lower",
-    paper="",
+    paper="none; the summary is its definition",
     measure=measure,
 )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
-from vocab.compare.measure import measure
 from vocab.tokenizer.texts import Lines
 
 if TYPE_CHECKING:
@@ -103,22 +102,38 @@ def compare_slices(tokenizers: Mapping[str, Any], slices: Mapping[str, Any], **m
     Raises:
         InputError: every slice is empty; and as `vocab.compare`.
     """
+    from vocab.compare import compare
+
+    filled, empty = without_empty(slices)
+    return together({name: compare(tokenizers, texts, **more) for name, texts in filled.items()}, empty)
+
+
+def without_empty(slices: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Part the slices that have a line from the names of those that have none.
+
+    Raises:
+        InputError: every slice is empty.
+    """
+    filled = {name: texts for name, texts in slices.items() if next(iter(Lines(texts)), None) is not None}
+    empty = [name for name in slices if name not in filled]
+    if not filled:
+        raise InputError("no slice has a line in it", found=", ".join(empty))
+    return filled, empty
+
+
+def together(tables: Mapping[str, pd.DataFrame], empty: Sequence[str] = ()) -> pd.DataFrame:
+    """Put tables of `vocab.compare` under each other; what `compare_slices` returns.
+
+    Args:
+        tables: by slice.
+        empty: slices that are left out.
+    """
     import pandas as pd
 
-    from vocab.compare import tabulate
-
-    tables, empty = {}, []
-    also, seed = more.pop("also", ()), more.pop("seed", 0)
-    for name, texts in slices.items():
-        if next(iter(Lines(texts)), None) is None:
-            empty.append(name)
-            continue
-        tables[name] = tabulate(measure(tokenizers, texts, **more), also=also, seed=seed)
-    if not tables:
-        raise InputError("no slice has a line in it", found=", ".join(empty))
-    attributes = {name: dict(table.attrs) for name, table in tables.items()}
-    for table in tables.values():
+    attributes = {name: table.attrs for name, table in tables.items()}
+    bare = {name: table.copy() for name, table in tables.items()}
+    for table in bare.values():
         table.attrs = {}
-    whole = pd.concat(tables, names=["slice"])
-    whole.attrs = {"slices": attributes, "empty": empty}
+    whole = pd.concat(bare, names=["slice"])
+    whole.attrs = {"slices": attributes, "empty": [*empty]}
     return whole

@@ -11,18 +11,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMS = ("text", "markdown", "csv", "latex")
+_HEADINGS = {"text": "{}\n", "markdown": "### {}\n\n", "latex": "\\subsubsection*{{{}}}\n"}
 _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
-_TEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "▁": r"\_", "~": r"\textasciitilde{}"})
+_TEX = str.maketrans(
+    {sign: rf"\{sign}" for sign in "_%&#${}"}
+    | {"▁": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+)
 
 
 def render(table: pd.DataFrame, form: str = "text", *, intervals: bool = True) -> str:
     """Write a table of `vocab.compare`.
 
     Args:
-        table: what `vocab.compare` returned.
+        table: what `vocab.compare` or `compare_slices` returned; slices are written one after another.
         form: `text`, `markdown` or `latex`: one row a metric, the best of each in bold where the form has bold;
             whether it is better beyond chance, the paired differences say: see `records`; `csv`: one row a metric and
-            tokenizer, with intervals and paired differences.
+            tokenizer (and slice), with intervals and paired differences.
         intervals: with 95 % intervals.
 
     Returns:
@@ -34,6 +38,12 @@ def render(table: pd.DataFrame, form: str = "text", *, intervals: bool = True) -
         import pandas as pd
 
         return str(pd.DataFrame(records(table)).to_csv(index=False, lineterminator="\n"))
+    if "slices" in table.attrs:
+        return "\n".join(
+            _HEADINGS[form].format(name.translate(_TEX) if form == "latex" else name)
+            + render(part, form, intervals=intervals)
+            for name, part in parts(table).items()
+        )
     rows = [_row(table, metric, intervals, form) for metric in table.columns]
     head = ["metric", *map(str, table.index), "unit"]
     if form == "latex":
@@ -50,7 +60,9 @@ def render(table: pd.DataFrame, form: str = "text", *, intervals: bool = True) -
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """List every value with its interval, and its paired difference to the base tokenizer."""
+    """List every value with its interval, and its paired difference to the base tokenizer; of slices, each by name."""
+    if "slices" in table.attrs:
+        return [{"slice": name, **row} for name, part in parts(table).items() for row in records(part)]
     rows = []
     for metric in table.columns:
         for name in table.index:
@@ -71,6 +83,15 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def parts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Part what `compare_slices` returned into the tables of its slices, each as `vocab.compare` returns it."""
+    found = {}
+    for name, attributes in table.attrs["slices"].items():
+        found[name] = table.loc[name, list(attributes["units"])]
+        found[name].attrs = attributes
+    return found
 
 
 def figure(value: float) -> str:
@@ -99,9 +120,10 @@ def _row(table: pd.DataFrame, metric: str, intervals: bool, form: str) -> list[s
 
 
 def _latex(head: list[str], rows: list[list[str]]) -> str:
-    arrows = str.maketrans({"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"})
-    lines = [[cell.translate(_TEX).translate(arrows) for cell in line] for line in (head, *rows)]
-    body = "".join(f"{' & '.join(line)} \\\\\n" for line in lines[1:])
+    signs = str.maketrans({"↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"})
+    lines = [[cell.translate(_TEX) for cell in head]]
+    lines += [[row[0].translate(_TEX), *row[1:-1], row[-1].translate(_TEX)] for row in rows]
+    body = "".join(f"{' & '.join(line)} \\\\\n".translate(signs) for line in lines[1:])
     columns = "l" + "r" * (len(head) - 2) + "l"
     return (
         f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{' & '.join(lines[0])} \\\\\n\\midrule\n{body}"

@@ -17,6 +17,6 @@ SPEC = Metric(
     summary="different pieces in the text / pieces in the vocabulary, specials left out; grows with the text",
     unit="share of pieces",
     better="higher",
-    paper="",
+    paper="none; the summary is its definition",
     measure=measure,
 )
