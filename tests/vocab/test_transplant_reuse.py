@@ -141,6 +141,34 @@ def test_accuracy_by_hand():
     assert accuracy(source, source[[1, 2, 0]]) == (0, 0)
 
 
+def test_adapters_in_a_model_given_as_an_object_are_refused(tiny_source, tmp_path):
+    """What its class does not have would be missing from what is saved: plain from_pretrained drops it."""
+    import peft
+
+    own = load_model(tiny_source)
+    own.bert.encoder.layer[0].output.add_module("adapter", torch.nn.Linear(4, 4))
+    with pytest.raises(InputError, match="modules that its class does not have.*found bert.encoder.layer.0.output.ada"):
+        vocab.transplant(own, TARGET)
+    lora = peft.get_peft_model(load_model(tiny_source), peft.LoraConfig(target_modules=["query"]))
+    with torch.no_grad():
+        for name, parameter in lora.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.1)
+    lora.save_pretrained(tmp_path / "beside")
+    for given in (lora, lora.base_model.model):
+        with pytest.raises(InputError, match="found .*; expected .*merge_and_unload"):
+            vocab.transplant(given, TARGET, source_tokenizer=tiny_source)
+    with pytest.raises(InputError, match="beside: the folder holds a peft adapter without its model"):
+        vocab.transplant(tmp_path / "beside", TARGET)
+    shutil.copytree(tiny_source, tmp_path / "beside", dirs_exist_ok=True)
+    with pytest.raises(InputError, match="adapter_config.json: a peft adapter beside the model would be lost"):
+        vocab.transplant(tmp_path / "beside", TARGET)
+    merged = lora.merge_and_unload()
+    made = vocab.transplant(merged, TARGET, source_tokenizer=tiny_source, method="subwords").save(tmp_path / "made")
+    name = "bert.encoder.layer.0.attention.self.query.weight"
+    assert torch.equal(load_model(made).state_dict()[name], merged.state_dict()[name])
+
+
 def test_checkpoints_in_parts(tiny_source, tmp_path):
     load_model(tiny_source).save_pretrained(tmp_path / "parts", max_shard_size="40KB")
     load_tokenizer(tiny_source).save_pretrained(tmp_path / "parts")

@@ -11,6 +11,8 @@ from lexigraft import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+PEFT = "adapter_config.json"
+MERGED = "the adapter merged into the weights (peft: `merge_and_unload()`) and the model saved"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -71,6 +73,8 @@ def class_of(config: Any) -> Any:
 def _look_at(folder: Path) -> None:
     """Refuse a folder that cannot be loaded, and say why, before transformers tries."""
     config = folder / "config.json"
+    if not config.is_file() and (folder / PEFT).is_file():
+        raise InputError("the folder holds a peft adapter without its model", file=folder, expected=MERGED)
     if not config.is_file():
         raise InputError("the folder holds no model", file=folder, expected="a config.json")
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -173,4 +172,4 @@ def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[Carri
         raise InputError(
             "the source model does not say where its tokenizer is", expected="source_tokenizer=: folder or tokenizer"
         )
-    return Carrier(copy.deepcopy(source)), load_tokenizer(where)
+    return Carrier.of(source), load_tokenizer(where)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lexigraft import InputError
 from vocab.transplant import shards
 from vocab.transplant.apply import biases_of, same, swap
-from vocab.transplant.load import class_of, load_model
+from vocab.transplant.load import MERGED, PEFT, class_of, load_model
 
 if TYPE_CHECKING:
     import torch
@@ -57,9 +57,11 @@ class Carrier:
             trust_remote_code: run code that comes with the model; such a model is always loaded whole.
 
         Raises:
-            InputError: see `load_model`.
+            InputError: see `load_model`; or a peft adapter lies beside the model, which the new folder would not have.
         """
         folder = Path(where)
+        if (folder / PEFT).is_file() and (folder / "config.json").is_file():
+            raise InputError("a peft adapter beside the model would be lost", file=folder / PEFT, expected=MERGED)
         made = None
         if folder.is_dir() and not trust_remote_code:
             made = _skeleton(folder)
@@ -67,6 +69,29 @@ class Carrier:
             return made
         model = load_model(where, trust_remote_code=trust_remote_code)
         return cls(model, folder if folder.is_dir() else None, trust_remote_code=trust_remote_code)
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Carrier:
+        """Copy a model that is given as an object.
+
+        Raises:
+            InputError: it holds modules that its class does not have (adapters): `from_pretrained` would drop them.
+        """
+        import torch
+
+        parts = list(model.named_modules())
+        more = [name or type(part).__name__ for name, part in parts if type(part).__module__.startswith("peft.")]
+        if not more:
+            with torch.device("meta"):
+                known = {name for name, _ in type(model)(model.config).named_modules()}
+            more = [name for name, part in parts if name not in known and [*part.parameters(False)]]
+        if more:
+            raise InputError(
+                "the model holds modules that its class does not have, and plain from_pretrained would drop them",
+                found=", ".join(more[:3]) + (", ..." if len(more) > 3 else ""),
+                expected=f"the folder it was saved to, adapters beside the weights; or {MERGED}",
+            )
+        return cls(copy.deepcopy(model))
 
     @property
     def adapters(self) -> list[Path]:
