@@ -163,7 +163,8 @@ def _skeleton(folder: Path) -> Carrier | None:
         for (name, alias), value in zip(own, found, strict=True):
             # Some files hold a tied matrix under each of its names; where these differ, transformers loads it untied.
             if not same(found[0], value):
-                if head is None or model.get_submodule(alias.rpartition(".")[0]) is not head:
+                module, _, what = alias.rpartition(".")
+                if what != "weight" or model.get_submodule(module) is not head:
                     return None
                 head.weight = torch.nn.Parameter(value)
             names[name] = alias
