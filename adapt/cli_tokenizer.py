@@ -330,7 +330,8 @@ def _gold(file: Path) -> list[list[str]]:
 def _bar(done: float, total: float, facts: Mapping[str, object]) -> None:
     """Say how long it will take, and every tenth of the way."""
     if "seconds_expected" in facts:
-        console.print(f"{facts['tokenizer']}: about {facts['seconds_expected']} seconds", highlight=False)
+        what = f"{facts['metric']}, all tokenizers" if "metric" in facts else facts["tokenizer"]
+        console.print(f"{what}: about {facts['seconds_expected']} seconds", highlight=False)
     elif done % max(1, total // 10) == 0:
         console.print(f"  {done:g} of {total:g} updates", highlight=False)
 

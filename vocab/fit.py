@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 Progress = Callable[[float, float, dict[str, Any]], None]
+Batch = tuple[np.ndarray, int]
 _WINDOW = 2048
 _TIMED = 3  # updates that are timed before training
 
@@ -114,12 +115,10 @@ def fit(
 
     options = options or FitOptions()
     view = Vocabulary.of(tokenizer)
-    batches = _batches(view, train, options)
-    held = list(_cut(view, _take(heldout, options.heldout), options))
-    size = _renumber([*batches, *held])
+    batches, held, size = _ready(view, train, heldout, options)
     state = torch.get_rng_state()
     try:
-        expected = _timed(size, batches, options) * len(seeds)
+        expected = _timed(size, batches, held, options) * len(seeds)
         total = options.updates * len(seeds)
         if progress is not None:
             progress(0, total, {"seconds_expected": round(expected, 1), "tokenizer": view.name})
@@ -137,6 +136,28 @@ def fit(
     return Fit(bits, parameters, seconds, tokens, losses)
 
 
+def seconds_expected(
+    tokenizer: Any, train: Any, heldout: Any, *, seeds: Sequence[int] = (0, 1, 2), options: FitOptions | None = None
+) -> float:
+    """Say how long `fit` will take with these, from some updates that are timed and thrown away."""
+    import torch
+
+    options = options or FitOptions()
+    batches, held, size = _ready(Vocabulary.of(tokenizer), train, heldout, options)
+    state = torch.get_rng_state()
+    try:
+        return _timed(size, batches, held, options) * len(seeds)
+    finally:
+        torch.set_rng_state(state)
+
+
+def _ready(view: Vocabulary, train: Any, heldout: Any, options: FitOptions) -> tuple[list[Batch], list[Batch], int]:
+    """Cut both texts: what is read in each update, what is scored, and how many different ids there are."""
+    batches = _batches(view, train, options)
+    held = list(_cut(view, _take(heldout, options.heldout), options))
+    return batches, held, _renumber([*batches, *held])
+
+
 def _take(texts: Any, room: int) -> list[str]:
     lines: list[str] = []
     for line in Lines(texts):
@@ -147,9 +168,6 @@ def _take(texts: Any, room: int) -> list[str]:
     if not lines:
         raise InputError("there is no text to score", expected="held-out text")
     return lines
-
-
-Batch = tuple[np.ndarray, int]
 
 
 def _batches(view: Vocabulary, texts: Any, options: FitOptions) -> list[Batch]:
@@ -296,11 +314,12 @@ def _score(model: Any, held: Sequence[Batch]) -> float:
     return nats / math.log(2) / sum(size for _, size in held)
 
 
-def _timed(size: int, batches: list[Batch], options: FitOptions) -> float:
-    """Time some updates of a model that is thrown away; seconds of a whole training."""
+def _timed(size: int, batches: list[Batch], held: list[Batch], options: FitOptions) -> float:
+    """Time some updates of a model that is thrown away; seconds of a whole training, and of scoring (forward only)."""
     model = _model(size, options, 0)
     few = batches[: _TIMED + 1]
     _train(model, few[:1], options)  # the first is slower
     start = time.perf_counter()
     _train(model, few[1:] or few, options)
-    return (time.perf_counter() - start) / max(1, len(few) - 1) * options.updates
+    one = (time.perf_counter() - start) / max(1, len(few) - 1)
+    return one * (options.updates + sum(size for _, size in held) / options.bytes / 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from tests.vocab.test_compare import metaspace
 from vocab.compare import compare, measure, tabulate
-from vocab.fit import FitOptions, _model, _rows, _score, fit
+from vocab.fit import FitOptions, _model, _rows, _score, fit, seconds_expected
 from vocab.tokenizer import train_tokenizer
 from vocab.view import Vocabulary
 
@@ -69,13 +71,27 @@ def test_text_is_repeated_when_it_is_short(tokenizer):
 
 
 def test_as_a_metric(tokenizer):
-    measured = measure({"x": tokenizer}, HELD, given={"train": TEXT, "options": SMALL})
+    told = []
+    given = {"train": TEXT, "fit": SMALL, "progress": lambda *facts: told.append(facts)}
+    measured = measure({"x": tokenizer}, HELD, given=given)
     table = tabulate(measured, also=["bits_per_byte"])
+    assert told[0][:2] == (0, 1) and told[0][2]["metric"] == "bits_per_byte" and told[0][2]["seconds_expected"] > 0
+    assert told[1][2]["tokenizer"] and told[-1][0] == 3 * SMALL.updates
     assert 0 < table.loc["x", "bits_per_byte"] < 8
     low, high = table.attrs["intervals"]["bits_per_byte"]["x"]
     assert low < table.loc["x", "bits_per_byte"] < high
     with pytest.raises(InputError, match="no text to train them on"):
         compare({"x": tokenizer}, HELD, also=["bits_per_byte"])
+
+
+def test_how_long_it_takes_is_said_before_it_begins(tokenizer, capsys):
+    """Without a function to tell, standard error is told; saying it changes nothing of the result."""
+    few = replace(SMALL, updates=3)
+    table = compare({"x": tokenizer, "y": tokenizer}, HELD, also=["bits_per_byte"], train=TEXT, fit=few)
+    assert re.match(r"bits_per_byte: about [\d.]+ seconds for 2 tokenizers\n$", capsys.readouterr().err)
+    alone = fit(tokenizer, TEXT, HELD, options=few)
+    assert table["bits_per_byte"].to_list() == [float(np.mean(alone.bits))] * 2
+    assert seconds_expected(tokenizer, TEXT, HELD, options=few) > 0
 
 
 def test_rows_are_the_same_text_for_every_tokenizer(tokenizer):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vocab.compare.bootstrap import estimate
 from vocab.compare.measure import measure
-from vocab.compare.metric import METRICS, Measured
+from vocab.compare.metric import METRICS, Measured, Metric
 from vocab.compare.text import Documents
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vocab.fit import FitOptions, Progress
 
 __all__ = ["METRICS", "Measured", "compare", "measure", "tabulate"]
 
@@ -28,6 +31,8 @@ def compare(
     context: int = 512,
     also: Sequence[str] = (),
     train: Any = None,
+    fit: FitOptions | None = None,
+    progress: Progress | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare tokenizers on the same text, which they should not have been learnt from.
@@ -44,6 +49,9 @@ def compare(
         context: tokens of the context that words are fitted into.
         also: metrics that are computed only when asked for by name (see `METRICS`; `asked`).
         train: text for those of them that train a model.
+        fit: size and training of that model; see `vocab.fit.FitOptions`.
+        progress: called as (done, total, facts) by metrics that take long: first with `seconds_expected` of all
+            tokenizers together, before any work; None prints that one line to standard error.
         seed: seed of the bootstrap.
 
     Returns:
@@ -58,7 +66,7 @@ def compare(
     """
     measured = measure(
         tokenizers, texts, parallel=parallel, words=words, morphemes=morphemes, base=base, documents=documents,
-        context=context, given={"train": train, "seed": seed},
+        context=context, given={"train": train, "fit": fit, "progress": progress},
     )  # fmt: skip
     return tabulate(measured, also=also, seed=seed)
 
@@ -78,6 +86,7 @@ def tabulate(measured: Mapping[str, Measured], *, also: Sequence[str] = (), seed
 
     chosen = [metric for metric in METRICS if not metric.asked] + [METRICS[name] for name in also]
     chosen = sorted({metric.name: metric for metric in chosen}.values(), key=lambda metric: metric.name)
+    _say_how_long(chosen, measured)
     base = next(name for name, one in measured.items() if one.base is None)
     estimates = {}
     for metric in chosen:
@@ -103,3 +112,16 @@ def tabulate(measured: Mapping[str, Measured], *, also: Sequence[str] = (), seed
         "text": {name: int(text.totals[name].sum()) for name in ("lines", "words", "characters")},
     }
     return table
+
+
+def _say_how_long(chosen: Sequence[Metric], measured: Mapping[str, Measured]) -> None:
+    """Tell what metrics that take long will take for all tokenizers, before the first begins."""
+    for metric in chosen:
+        if metric.seconds is None:
+            continue
+        progress = next(iter(measured.values())).given.get("progress")
+        total = round(sum(map(metric.seconds, measured.values())), 1)
+        if progress is None:
+            sys.stderr.write(f"{metric.name}: about {total} seconds for {len(measured)} tokenizers\n")
+        else:
+            progress(0, len(measured), {"metric": metric.name, "seconds_expected": total})

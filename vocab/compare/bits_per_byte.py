@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lexigraft import InputError
 from vocab.compare.metric import Measured, Metric, Resampled
-from vocab.fit import fit
+from vocab.fit import fit, seconds_expected
 
 
 def measure(measured: Measured) -> Resampled:
     """Train on the text given for it, and score the compared text; the interval is over seeds."""
+    found = fit(*_texts(measured), **_options(measured), progress=measured.given.get("progress"))
+    return Resampled(float(np.mean(found.bits)), interval=found.interval)
+
+
+def seconds(measured: Measured) -> float:
+    """Say how long that will take."""
+    return seconds_expected(*_texts(measured), **_options(measured))
+
+
+def _texts(measured: Measured) -> tuple[Any, Any, Any]:
     train = measured.given.get("train")
     if train is None:
         raise InputError("bits_per_byte trains tiny models, and has no text to train them on", expected="train=: text")
-    found = fit(
-        measured.view,
-        train,
-        measured.text.lines,
-        seeds=measured.given.get("seeds", (0, 1, 2)),
-        options=measured.given.get("options"),
-        progress=measured.given.get("progress"),
-    )
-    return Resampled(float(np.mean(found.bits)), interval=found.interval)
+    return measured.view, train, measured.text.lines
+
+
+def _options(measured: Measured) -> dict[str, Any]:
+    return {"seeds": measured.given.get("seeds", (0, 1, 2)), "options": measured.given.get("fit")}
 
 
 SPEC = Metric(
@@ -33,4 +41,5 @@ SPEC = Metric(
     paper="Goldman et al. 2024 (models that differ in their tokenizer only); bits per byte: Gao et al. 2020, section 3",
     measure=measure,
     asked=True,
+    seconds=seconds,
 )

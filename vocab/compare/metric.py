@@ -63,7 +63,7 @@ class Measured:
         gold: words that people cut; None where none were given.
         boundaries: piece and morpheme boundaries; None where no morphemes were given.
         base: what the base tokenizer measured; None for the base itself.
-        given: what metrics that are asked for by name need (`train`, `seeds`).
+        given: what metrics that are asked for by name need (`train`, `seeds`, `fit`, `progress`).
     """
 
     view: Vocabulary
@@ -168,6 +168,7 @@ class Metric:
         paper: where it is defined, or that the summary alone defines it.
         measure: computes it; None where it does not apply.
         asked: it is computed only when asked for by name: it takes long, or depends on the machine.
+        seconds: says beforehand how long it takes, where that is long.
     """
 
     name: str
@@ -177,6 +178,7 @@ class Metric:
     paper: str
     measure: Callable[[Measured], Ratio | Resampled | None]
     asked: bool = False
+    seconds: Callable[[Measured], float] | None = None
 
 
 METRICS: Registry[Metric] = Registry("vocab.compare", "metric")
