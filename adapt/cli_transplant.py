@@ -194,5 +194,5 @@ def _shown_on(status: Status) -> Progress:
 
 def _wrote(graft: Graft, output: Path) -> None:
     graft.save(output)
-    console.print(graft.markdown, highlight=False, markup=False)
+    console.print(graft.markdown, highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)
