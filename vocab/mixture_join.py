@@ -82,8 +82,9 @@ def blend(parts: Sequence[tuple[float, Mixture]], name: str, matrices: Mapping[s
         (np.stack([m.copied for m in mixtures]) | ~filled).all(axis=0) & (number > 0) & (np.diff(weights.indptr) == 1)
     )
     weights.data[np.repeat(same, np.diff(weights.indptr))] = 1  # 0.7 + 0.3 need not be 1 in float32
-    names, codes = _names(mixtures)
-    names = names if name in names else (*names, name)
+    # Rows that all made come before those that only some did: a report takes later names for weaker.
+    names, codes = _names([replace(first, names=("", name)), *mixtures])
+    codes = codes[1:]
     method = np.zeros(len(first), np.uint8)
     for mixture, code, mine in reversed(list(zip(mixtures, codes, filled, strict=True))):
         method = np.where(mine, code[mixture.method], method).astype(np.uint8)

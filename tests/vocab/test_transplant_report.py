@@ -46,6 +46,18 @@ def test_explanations_in_words_and_numbers(graft):
         graft.explain("▁matas")
 
 
+def test_rows_that_only_one_of_a_blend_made_are_weaker(tiny_source):
+    """Without a vector a token has its old pieces alone; the word mark has none: less evidence, whatever the number."""
+    vectors = np.random.default_rng(0).standard_normal((len(TARGET), 5))
+    vectors[TARGET.convert_tokens_to_ids("▁zzz")] = 0
+    graft = vocab.transplant(
+        tiny_source, TARGET, method="0.7 focus + 0.3 subwords", texts=LINES, vectors=vectors, score=False
+    )
+    weakest = [(row["token"], row["method"]) for row in graft.report["worst"]]
+    assert weakest == [("▁zzz", "subwords"), ("▁", "focus"), ("▁mata", "0.7 focus + 0.3 subwords")]
+    assert "0.7 focus + 0.3 subwords: Dobler & de Melo 2023, section 3; Gee et al. 2022" in graft.markdown
+
+
 def test_drawn_and_computed_rows_are_called_so(tiny_source):
     mean = vocab.transplant(tiny_source, TARGET, method="mean")
     assert str(mean.explain("▁mata")).startswith("▁mata (id 5): mean: mean of all rows\nevidence 0.000")
