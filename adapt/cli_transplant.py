@@ -32,6 +32,10 @@ Parallel = Annotated[
     typer.Option(help="Two files, line by line translations: the source's language, then the new one."),
 ]
 Helper = Annotated[str | None, typer.Option(help="Small model with the new tokenizer, for methods that use one.")]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(help="Option of a method, such as ofa.rank=100 or focus.restore_norm=true; several times."),
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn.")]
 Score = Annotated[bool, typer.Option(help="Score before any training; it loads the whole model.")]
 Heldout = Annotated[Path | None, typer.Option(help="Text to score on; the text given, if there is none.")]
@@ -49,6 +53,7 @@ def run(
     dictionary: Dictionary = None,
     parallel: Parallel = None,
     helper: Helper = None,
+    option: Option = None,
     edits: Annotated[Path | None, typer.Option(help="Rows written by hand, YAML: ▁gida: {▁house: 1.0}.")] = None,
     seed: Seed = 0,
     score: Score = True,
@@ -62,7 +67,7 @@ def run(
         graft = vocab.transplant(
             _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors,
             dictionary=dictionary, parallel=parallel, helper=helper, edits=edits, texts=text or None, seed=seed,
-            score=_scored(score, heldout), progress=_shown_on(status),
+            options=_options(option), score=_scored(score, heldout), progress=_shown_on(status),
         )  # fmt: skip
     _wrote(graft, output)
 
@@ -173,6 +178,21 @@ def _folder(source: str) -> str:
     from adapt.stages.source import find
 
     return str(find(Where(model=source)))
+
+
+def _options(given: list[str] | None) -> dict[str, dict[str, Any]]:
+    """Read `method.option=value` as typed, values as YAML."""
+    import yaml
+
+    from adapt.config import parse_override
+
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in map(parse_override, given or []):
+        method, dot, name = key.partition(".")
+        if not dot:
+            raise InputError("an option names no method", found=repr(key), expected="such as focus.restore_norm=true")
+        found.setdefault(method, {})[name] = yaml.safe_load(value)
+    return found
 
 
 def _scored(score: bool, heldout: Path | None) -> object:

@@ -18,6 +18,7 @@ from adapt.tuning.adapters import attach, load_tuned, parameters, save_tuned, sh
 from lexigraft import InputError
 from tests.conftest import write_config
 from tests.tiny_tokenizers import metaspace
+from vocab.mixture import Mixture
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.transplant.load import load_model
 
@@ -56,6 +57,21 @@ def test_run_apply_explain(call, tiny_source):
     assert one.equal(two)
     with pytest.raises(InputError, match="--heldout is text to score on"):
         call("apply", "made", tiny_source, "--output", "third", "--no-score", "--heldout", "text.txt")
+
+
+def test_options_of_methods(call, tiny_source):
+    options = ("--option", "focus.restore_norm=true", "--option", "focus.match=fuzzy")
+    call("run", tiny_source, "new", "--text", "text.txt", "--method", "focus", "--vectors", "counts", *options,
+         "--no-score", "--output", "made")  # fmt: skip
+    assert Mixture.load("made").rescale.any()
+    for option, message in (
+        ("focus.restore_nrom=true", "did you mean 'restore_norm'"),
+        ("focus=5", "an option names no method; found 'focus'"),
+        ("focus.match=", "options of focus: "),
+        ("focus.match", "expected key=value"),
+    ):
+        with pytest.raises(InputError, match=message):
+            call("run", tiny_source, "new", "--method", "focus", "--option", option, "--output", "bad")
 
 
 def test_auto_says_how_long_it_takes(call, tiny_source):
