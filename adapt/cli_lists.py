@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 
 from adapt.evaluate.task import TASKS
@@ -14,9 +15,9 @@ def _listing(rows: list[dict[str, str]]) -> None:
     """Show a registry: the name in bold, what it does, and the rest under it."""
     for row in rows:
         name, summary = row.pop("name"), row.pop("summary")
-        console.print(f"[bold]{name}[/]  {summary}", highlight=False)
+        console.print(f"[bold]{escape(name)}[/]  {escape(summary)}", highlight=False)
         for key, text in row.items():
-            console.print(Padding(f"[dim]{key}[/] {text}", (0, 0, 0, 4)), highlight=False)
+            console.print(Padding(f"[dim]{key}[/] {escape(text)}", (0, 0, 0, 4)), highlight=False)
 
 
 def methods() -> None:
@@ -31,6 +32,7 @@ def methods() -> None:
                 "formula": m.formula.replace("`", ""),
                 "paper": m.paper or "ours",
                 "needs": ", ".join(sorted(m.needs)) or "nothing more",
+                "options": ", ".join(f"{key}={f.default}" for key, f in m.options.model_fields.items()) or "none",
                 "use it when": m.when,
                 "not when": m.when_not,
             }

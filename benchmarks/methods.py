@@ -103,6 +103,15 @@ def row(known: dict[str, Any], languages: list[str], name: str, key: str) -> str
     return f"| {name} | " + " | ".join("–" if cell is None else f"{cell:.3f}" for cell in cells) + " |"
 
 
+def options_of(options: Any) -> str:
+    """Write the options of a method, their defaults and what they do, on one line."""
+    found = [
+        f"`{name}` ({'not set' if field.default is None else field.default}): {' '.join(field.description.split())}"
+        for name, field in options.model_fields.items()
+    ]
+    return " ".join(text if text.endswith(".") else f"{text}." for text in found) or "none"
+
+
 def page(figures: dict[str, Any], languages: list[str]) -> str:
     """Write the page: what each method is, and the figures."""
     from vocab.transplant.method import METHODS
@@ -121,7 +130,8 @@ def page(figures: dict[str, Any], languages: list[str]) -> str:
         parts.append(
             f"## {name}\n\n{method.summary}\n\n"
             f"- **Formula**: {method.formula}\n- **Paper**: {method.paper}\n- **Needs**: {needs}\n"
-            f"- **Rows without evidence**: {back}\n"
+            f"- **Rows without evidence**: {back}\n- **Evidence of a row**: {method.evidence}\n"
+            f"- **Options**: {options_of(method.options)}\n"
             f"- **Cost**: {cost} (8,000 tokens, processor time, evidence and loading included)\n"
             f"- **When**: {method.when}\n- **When not**: {method.when_not}\n"
         )

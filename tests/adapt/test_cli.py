@@ -78,6 +78,10 @@ def test_lists(here):
         done = here(command)
         assert done.returncode == 0, done.stderr
         assert expected in done.stdout
+        if command == "methods":
+            lines = [line.strip() for line in done.stdout.splitlines()]
+            assert "formula E_t[t] = E_s[t] for t in O" in lines
+            assert "options neighbours=10, temperature=0.1, rank=None" in lines
 
 
 def test_doctor(here):

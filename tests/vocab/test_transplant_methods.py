@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import torch
 
 from lexigraft import InputError
+from tests.conftest import ROOT
 from tests.tiny_tokenizers import metaspace, wordpiece
 from tests.vocab.six_tokens import BC, CD, E_, NEW, OLD, UNK, B, D, E, six_tokens
 from vocab.matrix import fingerprint
@@ -276,6 +279,17 @@ def test_every_method_has_golden_numbers(method):
     from tests.vocab import test_transplant_golden as golden
 
     assert f"test_{method.replace('-', '_')}" in {*globals(), *vars(golden)}
+
+
+def test_every_method_ran_on_real_text():
+    """The page of methods holds what each gave on four languages, and is as benchmarks/methods.py writes it."""
+    methods = importlib.import_module("benchmarks.methods")
+    figures = json.loads((ROOT / "docs" / "transplant.json").read_text(encoding="utf-8"))
+    languages = ["hau", "yor", "kin", "swa"]
+    for language in languages:
+        for name in (methods.UNTOUCHED, methods.DEFAULT, *METHODS.names):
+            assert 0 < figures[language][name]["bits"] < 20, f"{name} was not run on {language}"
+    assert (ROOT / "docs" / "transplant.md").read_text(encoding="utf-8") == methods.page(figures, languages)
 
 
 # Pieces that methods share.
