@@ -10,7 +10,7 @@ import pytest
 
 from lexigraft import InputError
 from tests.vocab.test_compare import metaspace
-from vocab.compare import compare, measure
+from vocab.compare import compare, measure, pictures
 from vocab.compare.marks import read_marks, write_marks
 from vocab.compare.pictures import draw
 from vocab.compare.slices import code_switched, compare_slices, spellings, together, without_diacritics
@@ -164,5 +164,38 @@ def test_pictures(tmp_path: Path):
     assert set(made) == {"fertility_by_size", "lengths", "parity", "ranks", "split_by_frequency"}
     again = draw(measured, tmp_path / "b", form="svg", title="Hausa")
     assert all(made[name].read_bytes() == again[name].read_bytes() for name in made)
-    pictures = draw(measure({"old": OLD}, LINES), tmp_path / "c")
-    assert "parity" not in pictures and all(file.read_bytes()[1:4] == b"PNG" for file in pictures.values())
+    bare = draw(measure({"old": OLD}, LINES), tmp_path / "c")
+    assert "parity" not in bare and all(file.read_bytes()[1:4] == b"PNG" for file in bare.values())
+
+
+def test_what_pictures_show(both):
+    """The points drawn are those worked out by hand above."""
+    from matplotlib.figure import Figure
+
+    def lines(drawer) -> dict[str, tuple[list, list]]:
+        axis = Figure().subplots()
+        assert drawer(axis, both)
+        return {line.get_label(): tuple(part.tolist() for part in line.get_data()) for line in axis.get_lines()}
+
+    # Eleven words: gida 1, gidaje 2, ma 3, gidan 1, 12 four times.
+    shares = lines(pictures._lengths)
+    assert shares["old"][1] == pytest.approx([100 / 11, 300 / 11, 700 / 11, 0, 0, 0, 0, 0])
+    assert shares["new"][1] == pytest.approx([500 / 11, 0, 400 / 11, 0, 100 / 11, 100 / 11, 0, 0])
+    assert lines(pictures._split)["new"][1] == pytest.approx([600 / 11])
+    # Old: ▁ three times before ma, four before 12, once before (; the rest more rarely.
+    ranks = lines(pictures._ranks)["old"]
+    assert ranks[0] == [*range(1, len(ranks[0]) + 1)] and ranks[1] == sorted(ranks[1], reverse=True)
+    assert ranks[1][0] == 8 and sum(ranks[1]) == both["old"].tokens.sum()
+    axis = Figure().subplots()
+    assert pictures._sizes(axis, both)
+    drawn = {bar.get_label(): bar.lines[0].get_data() for bar in axis.containers}
+    table = compare({"old": OLD, "new": NEW}, LINES)
+    assert {name: (x.tolist(), y.tolist()) for name, (x, y) in drawn.items()} == {
+        name: ([len(one.view)], [table.loc[name, "fertility"]]) for name, one in both.items()
+    }
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["12", "15"]
+    assert not pictures._parity(axis, both)
+    pairs = {"one": (["ma"], ["ma"]), "two": (["gida gida"], ["gida"])}
+    axis = Figure().subplots()
+    pictures._parity(axis, measure({"old": OLD}, LINES, parallel=pairs))
+    assert [bar.get_height() for bar in axis.patches] == [1, 2]

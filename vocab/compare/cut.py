@@ -29,7 +29,7 @@ def cut(view: Vocabulary, text: Text) -> tuple[Pieces, csr_matrix, Pieces]:
         Its words behind a space; how often each token occurs in each block, CSR float64 (blocks, ids of the
         vocabulary); and its sampled lines.
     """
-    plain = np.flatnonzero(~text.sample_odd)
+    plain = np.flatnonzero(text.sample_plain)
     checked = plain[:: -(-len(plain) // _CHECKED) or 1]
     found = cut_words(view, text.lexicon, [text.sample[place] for place in checked.tolist()])
     return found.words, _count(found, text), _sample(found, text)
@@ -38,11 +38,7 @@ def cut(view: Vocabulary, text: Text) -> tuple[Pieces, csr_matrix, Pieces]:
 def _sample(found: Cut, text: Text) -> Pieces:
     if found.mark is None:
         return Pieces.of(found.view, text.sample)
-    odd = np.flatnonzero(text.sample_odd)
-    place = np.arange(len(text.sample))
-    place[odd] = len(text.sample) + np.arange(len(odd))
-    lines = found.lines(text.sample_words, text.sample_counts)
-    return (lines + Pieces.of(found.view, [text.sample[n] for n in odd.tolist()])).take(place)
+    return found.lines(text.sample_items, text.sample_counts)
 
 
 def _count(found: Cut, text: Text) -> csr_matrix:
@@ -56,7 +52,7 @@ def _count(found: Cut, text: Text) -> csr_matrix:
             keys = np.repeat(blocks, pieces.lengths)
             total = total + csr_matrix((np.ones(len(pieces.ids)), (keys, pieces.ids)), shape=total.shape)
         return total
-    total = text.odd_counts @ Pieces.of(view, text.odd).matrix(width)
+    total = text.spans @ found.spans.matrix(width)
     if not found.mark:
         return _weighed(text.plain, found.words, width) + total
     begins = np.flatnonzero(np.asarray(text.first.sum(axis=0)).ravel())

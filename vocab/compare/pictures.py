@@ -89,7 +89,13 @@ def _sizes(axis: Any, measured: Found) -> bool:
             **style | {"linestyle": "none"},
         )  # fmt: skip
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    sizes = sorted({len(one.view) for one in measured.values()})
+    told = sizes[:1]
+    for size in sizes[1:]:  # a label where there is room for one
+        if np.log(size / told[-1]) > 0.13 * np.log(sizes[-1] / sizes[0]):
+            told.append(size)
+    axis.set_xticks(told, [f"{size:,}" for size in told])
+    axis.set_xticks([], minor=True)
     axis.set_xlabel("pieces in the vocabulary")
     axis.set_ylabel("pieces per word (95 % interval)")
     axis.legend()

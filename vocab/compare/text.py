@@ -1,24 +1,23 @@
 """One pass over a text, in blocks: its different words, and how often each stands in each block of documents.
 
 A text has far fewer different words than words, and most tokenizers cut each word whatever stands beside it; so a text
-that is counted once can be cut by any number of tokenizers in the time that its different words take. Lines that such
-a tokenizer might still treat as a whole (runs of spaces, control characters, accents that begin a word) are kept as
-they are.
+that is counted once can be cut by any number of tokenizers in the time that its different words take. What such a
+tokenizer might still treat as a whole (runs of spaces, control characters, accents that begin a word) is kept with the
+words beside it.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from lexigraft import InputError
-from vocab.tokenizer.cut import batched
+from vocab.tokenizer.cut import batched, without_spans
 from vocab.tokenizer.texts import Lines
 from vocab.tokenizer.words import Lexicon, Splitter
 
@@ -44,18 +43,15 @@ class Text:
             documents.
         lexicon: the different strings between white space, then words without the punctuation around them.
         core: int64 (words,), place in `words` of each word without the punctuation around it; -1 where nothing is left.
-        inside: CSR (blocks, words), how often a word stands in a plain line, not at its beginning. Plain are lines
-            with single spaces between words, none of which is strange.
-        first: CSR (blocks, words), how often it begins a plain line.
-        apart: CSR (blocks, words), how often it stands in another line.
-        odd: the different lines that are not plain.
-        odd_counts: CSR (blocks, odd), how often each occurs.
+        plain: CSR (blocks, words), how often a word stands outside the lexicon's spans.
+        first: CSR (blocks, words), how often it begins a line there.
+        spans: CSR (blocks, spans), how often each span occurs.
+        occurrences: CSR (blocks, words), how often each word occurs at all.
         totals: for `lines`, `words`, `characters` (code points), `bytes` (UTF-8) and `graphemes`: float64 (blocks,).
         sample: up to 2,000 lines spread evenly over the text, none of more than 20,000 characters.
         sample_blocks: int64 (sample,), the block of each.
-        sample_words: int64, the places in `words` of all words of the sampled lines.
-        sample_counts: int64 (sample,), how many words each has.
-        sample_odd: bool (sample,), which are not plain.
+        sample_items: int64, the words and spans of the sampled lines; see `Splitter.split`.
+        sample_counts: int64 (sample,), how many each has.
     """
 
     lines: Lines
@@ -63,17 +59,15 @@ class Text:
     documents_a_block: int
     lexicon: Lexicon
     core: np.ndarray
-    inside: csr_matrix
+    plain: csr_matrix
     first: csr_matrix
-    apart: csr_matrix
-    odd: list[str]
-    odd_counts: csr_matrix
+    spans: csr_matrix
+    occurrences: csr_matrix
     totals: dict[str, np.ndarray]
     sample: list[str]
     sample_blocks: np.ndarray
-    sample_words: np.ndarray
+    sample_items: np.ndarray
     sample_counts: np.ndarray
-    sample_odd: np.ndarray
 
     @property
     def words(self) -> list[str]:
@@ -86,14 +80,14 @@ class Text:
         return len(self.totals["lines"])
 
     @cached_property
-    def plain(self) -> csr_matrix:
-        """How often each word occurs in plain lines, CSR (blocks, words)."""
-        return self.inside + self.first
+    def inside(self) -> csr_matrix:
+        """How often a word stands outside spans and does not begin its line, CSR (blocks, words)."""
+        return self.plain - self.first
 
     @property
-    def occurrences(self) -> csr_matrix:
-        """How often each word occurs at all, CSR (blocks, words)."""
-        return self.plain + self.apart
+    def sample_plain(self) -> np.ndarray:
+        """Which sampled lines have no spans, bool (sample,)."""
+        return without_spans(self.sample_items, self.sample_counts)
 
     @property
     def frequency(self) -> np.ndarray:
@@ -162,11 +156,9 @@ class _Counter:
 
     def __init__(self) -> None:
         self.splitter = Splitter()
-        self.odd_table: defaultdict[str, int] = defaultdict()
-        self.odd_table.default_factory = self.odd_table.__len__
         self.size = 1
-        self.cells, self.odd = [_Cells() for _ in range(3)], _Cells()
-        self.totals = {name: np.zeros(2 * BLOCKS) for name in ("lines", "words", "characters", "bytes")}
+        self.plain, self.first, self.spans = (_Cells() for _ in range(3))
+        self.totals = {name: np.zeros(BLOCKS) for name in ("lines", "characters", "bytes")}
         self.last = 0
         self.sample: list[tuple[int, int, str]] = []
         self.step, self.seen = 1, 0
@@ -176,34 +168,28 @@ class _Counter:
             self._merge()
         blocks = numbers // self.size
         self.last = int(blocks[-1])
-        edges = [0, *(np.flatnonzero(np.diff(blocks)) + 1).tolist(), len(lines)]
-        for start, end in zip(edges, edges[1:], strict=False):
-            self._count(lines[start:end], int(blocks[start]))
-        self._choose(lines, numbers.tolist())
-
-    def _count(self, lines: list[str], block: int) -> None:
-        """Count lines of one block."""
-        counted = self.splitter.count(lines)
-        for cells, (ids, often) in zip(self.cells, (counted.every, counted.first, counted.apart), strict=True):
-            cells.add(block, ids, often)
-        whole = Counter(lines[place] for place in counted.odd)
-        self.odd.add(block, np.array([self.odd_table[line] for line in whole], np.int64), np.array([*whole.values()]))
-        text = "".join(lines)
-        totals = {
-            "lines": len(lines),
-            "words": counted.every[1].sum(),
-            "characters": len(text),
-            "bytes": len(text.encode("utf-8", "surrogatepass")),
+        ids, counts = self.splitter.split(lines)
+        rows, words = np.repeat(blocks << 32, counts), ids >= 0
+        self.plain.add(rows[words] | ids[words])
+        self.spans.add(rows[~words] | ~ids[~words])
+        first = (np.cumsum(counts) - counts)[counts > 0]
+        first = first[words[first]]
+        self.first.add(rows[first] | ids[first])
+        sizes = {
+            "lines": None,
+            "characters": list(map(len, lines)),
+            "bytes": [len(line.encode("utf-8", "surrogatepass")) for line in lines],
         }
-        for name, value in totals.items():
-            self.totals[name][block] += value
+        for name, weights in sizes.items():
+            self.totals[name] += np.bincount(blocks, weights, minlength=BLOCKS)
+        self._choose(lines, numbers.tolist())
 
     def _merge(self) -> None:
         self.size *= 2
-        for cells in (*self.cells, self.odd):
+        for cells in (self.plain, self.first, self.spans):
             cells.halve()
         for name, values in self.totals.items():
-            self.totals[name] = np.concatenate([values.reshape(-1, 2).sum(axis=1), np.zeros(BLOCKS)])
+            self.totals[name] = np.concatenate([values.reshape(-1, 2).sum(axis=1), np.zeros(BLOCKS // 2)])
 
     def _choose(self, lines: list[str], documents: list[int]) -> None:
         """Keep every n-th line; n doubles when there are too many."""
@@ -217,38 +203,44 @@ class _Counter:
             self.sample = [entry for entry in self.sample if entry[0] % self.step == 0]
 
     def finish(self, lines: Lines, documents: Documents) -> Text:
-        written = self.splitter.words
-        cores = self.splitter.signs.cores(written)
-        core = self.splitter.number([bare or word for bare, word in zip(cores, written, strict=True)])
+        from scipy.sparse import csr_matrix
+
+        splitter = self.splitter
+        written = splitter.lexicon.words
+        cores = splitter.signs.cores(written)
+        core = splitter.number([bare or word for bare, word in zip(cores, written, strict=True)])
         core[[not bare for bare in cores]] = -1
         sample = [line for _, _, line in self.sample]
-        sample_words, sample_counts, sample_odd = self.splitter.split(sample)
-        lexicon = self.splitter.lexicon
+        sample_items, sample_counts = splitter.split(sample)
+        lexicon = splitter.lexicon
         blocks = self.last + 1 if self.seen else 0
-        every, first, apart = (cells.matrix(blocks, len(lexicon)) for cells in self.cells)
-        inside = every - first - apart
-        inside.eliminate_zeros()
-        totals = {name: values[:blocks] for name, values in self.totals.items()}
+        plain, first = (cells.matrix(blocks, len(lexicon)) for cells in (self.plain, self.first))
+        spans = self.spans.matrix(blocks, len(lexicon.spans))
+        parts = [span.split() for span, _ in lexicon.spans]
+        members = splitter.number(list(chain.from_iterable(parts)))
+        edges = np.cumsum([0, *map(len, parts)])
+        shape = (len(parts), len(lexicon))
+        occurrences = plain + spans @ csr_matrix((np.ones(len(members)), members, edges), shape=shape)
         joined = np.zeros(len(lexicon))
-        joined[: len(written)] = self.splitter.signs.joined(written)
-        totals["graphemes"] = totals["characters"] - every @ joined
+        joined[: len(written)] = splitter.signs.joined(written)
+        totals = {name: values[:blocks] for name, values in self.totals.items()}
+        totals["words"] = np.asarray(occurrences.sum(axis=1)).ravel()
+        totals["graphemes"] = totals["characters"] - occurrences @ joined
         return Text(
             lines=lines,
             documents=documents,
             documents_a_block=self.size,
             lexicon=lexicon,
             core=np.concatenate([core, np.arange(len(written), len(lexicon))]),
-            inside=inside,
+            plain=plain,
             first=first,
-            apart=apart,
-            odd=list(self.odd_table),
-            odd_counts=self.odd.matrix(blocks, len(self.odd_table)),
+            spans=spans,
+            occurrences=occurrences,
             totals=totals,
             sample=sample,
             sample_blocks=np.array([document // self.size for _, document, _ in self.sample], dtype=np.int64),
-            sample_words=sample_words,
+            sample_items=sample_items,
             sample_counts=sample_counts,
-            sample_odd=sample_odd,
         )
 
 
@@ -260,10 +252,12 @@ class _Cells:
         self.counts: list[np.ndarray] = []
         self.waiting = 0
 
-    def add(self, row: int, columns: np.ndarray, counts: np.ndarray) -> None:
-        self.keys.append(row << 32 | columns)
+    def add(self, keys: np.ndarray) -> None:
+        """Count once more each cell of `keys`: row << 32 | column."""
+        different, counts = np.unique(keys, return_counts=True)
+        self.keys.append(different)
         self.counts.append(counts)
-        self.waiting += len(columns)
+        self.waiting += len(different)
         if self.waiting > _COMPACT:
             self._compact()
             self.waiting = 0
@@ -272,13 +266,16 @@ class _Cells:
         self.keys = [(keys >> 33 << 32) | (keys & 0xFFFFFFFF) for keys in self.keys]
 
     def _compact(self) -> None:
-        keys, places = np.unique(np.concatenate(self.keys), return_inverse=True)
-        counts = np.bincount(places, weights=np.concatenate(self.counts)).astype(np.int64)
-        self.keys, self.counts = [keys], [counts]
+        keys, counts = (np.concatenate([np.zeros(0, dtype=np.int64), *parts]) for parts in (self.keys, self.counts))
+        order = np.argsort(keys, kind="stable")  # fast: it is some sorted parts
+        keys, counts = keys[order], counts[order]
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        self.keys, self.counts = [keys[starts]], [np.add.reduceat(counts, starts) if len(keys) else counts]
 
     def matrix(self, rows: int, columns: int) -> csr_matrix:
         from scipy.sparse import csr_matrix
 
-        keys = np.concatenate([np.zeros(0, dtype=np.int64), *self.keys])
-        counts = np.concatenate([np.zeros(0), *self.counts])
-        return csr_matrix((counts, (keys >> 32, keys & 0xFFFFFFFF)), shape=(rows, columns))
+        self._compact()
+        (keys,), (counts,) = self.keys, self.counts
+        edges = np.searchsorted(keys >> 32, np.arange(rows + 1))
+        return csr_matrix((counts.astype(np.float64), keys & 0xFFFFFFFF, edges), shape=(rows, columns))
