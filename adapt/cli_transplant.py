@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -55,6 +55,7 @@ def run(
     helper: Helper = None,
     option: Option = None,
     edits: Annotated[Path | None, typer.Option(help="Rows written by hand, YAML: ▁gida: {▁house: 1.0}.")] = None,
+    bias: Annotated[str | None, typer.Option(help="Output bias: frequency (our default's) or mixed.")] = None,
     seed: Seed = 0,
     score: Score = True,
     heldout: Heldout = None,
@@ -67,7 +68,7 @@ def run(
         graft = vocab.transplant(
             _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors,
             dictionary=dictionary, parallel=parallel, helper=helper, edits=edits, texts=text or None, seed=seed,
-            options=_options(option), score=_scored(score, heldout), progress=_shown_on(status),
+            options=_options(option), bias=cast(Any, bias), score=_scored(score, heldout), progress=_shown_on(status),
         )  # fmt: skip
     _wrote(graft, output)
 

@@ -138,6 +138,9 @@ class Transplant(Options):
     """Bilingual dictionary (source word, tab, target word), for methods that use one."""
     edits: Path | None = None
     """Rows written by hand, YAML (`▁gida: {▁house: 1.0}`), put in place of what the method made."""
+    bias: Literal["frequency", "mixed"] | None = None
+    """The output bias, where the model has one: mixed as the rows are, or shifted until the model predicts each token
+    as often as the text shows it; nothing: frequency with the default chain and `auto`, else mixed."""
     options: MethodOptions = Field(default_factory=MethodOptions)
     """Options of single methods."""
 
@@ -253,11 +256,13 @@ class RunConfig(Options):
             raise ValueError("corpus.text names no file")
         self._texts_are_there()
         other = [arm for arm in self.arms if arm in NEW_WORDS]
-        if self.pretrain.distil.weight and other:
+        if self.pretrain.distil.weight and self.pretrain.distil.match == "logits" and other:
             raise ValueError(
-                "pretrain.distil needs the source's vocabulary: it compares predictions token by token; leave out of "
-                f"`arms`: {', '.join(other)}"
+                "pretrain.distil.match logits needs the source's vocabulary: predictions are compared token by token; "
+                f"take hidden-states, or leave out of `arms`: {', '.join(other)}"
             )
+        if self.pretrain.distil.weight and "scratch" in other:
+            raise ValueError("pretrain.distil: the arm scratch has nothing of the source to keep; leave it out")
         return self
 
     @property

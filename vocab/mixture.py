@@ -73,6 +73,7 @@ class Mixture:
         edits: rows written by hand, as they were given to `edit`.
         rank: new matrices are brought to this rank, in the source rows' own leading directions (OFA's factorisation);
             0 leaves them as they are.
+        bias_shift: float32 (target,): added to a new output bias (see `vocab.transplant.prior`); or empty.
     """
 
     source: Side
@@ -89,6 +90,7 @@ class Mixture:
     explicit: dict[str, np.ndarray] = field(default_factory=dict)
     edits: dict[str, dict[str, float]] = field(default_factory=dict)
     rank: int = 0
+    bias_shift: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @classmethod
     def empty(cls, source: Vocabulary | Side, target: Vocabulary | Side) -> Mixture:
@@ -256,7 +258,7 @@ class Mixture:
         return result
 
     def apply_bias(self, bias: Any) -> Any:
-        """Make the new output bias from the old one; explicit rows take the mean bias; nothing is rescaled.
+        """Make the new output bias from the old one: mixed, the mean for explicit rows, and `bias_shift` added.
 
         Args:
             bias: numpy array or torch tensor, (source or more,).
@@ -271,6 +273,8 @@ class Mixture:
         if len(self.explicit_rows):
             old = take(column, np.arange(self.n_source))
             rows[self.explicit_rows] = old.mean(dtype=np.float64)
+        if len(self.bias_shift):
+            rows += self.bias_shift[:, None]
         put(result, 0, len(self), rows)
         return result[:, 0]
 

@@ -47,6 +47,8 @@ def write(mixture: Mixture, where: Path) -> Path:
         tensors[f"{name}.lengths"] = np.array([len(t) for t in tokens], np.int32)
     for key, rows in mixture.explicit.items():
         tensors[f"explicit.{key}"] = np.ascontiguousarray(rows, np.float32)
+    if len(mixture.bias_shift):
+        tensors["bias_shift"] = mixture.bias_shift.astype(np.float32)
     facts = {
         "format": _FORMAT,
         "names": mixture.names,
@@ -106,6 +108,7 @@ def read(where: Path) -> Mixture:
         {k.removeprefix("explicit."): v for k, v in tensors.items() if k.startswith("explicit.")},
         facts.get("edits", {}),
         facts.get("rank", 0),
+        tensors.get("bias_shift", np.zeros(0, np.float32)),
     )
 
 

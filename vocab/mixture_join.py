@@ -186,6 +186,7 @@ def edit(mixture: Mixture, edits: Edits | str | Path) -> Mixture:
         (ours.data, ours.indices, np.concatenate([[0], np.cumsum(lengths)])), shape=mixture.weights.shape
     )
     part.basis, part.basis_names, part.rank = mixture.basis, mixture.basis_names, mixture.rank
+    part.bias_shift = mixture.bias_shift
     part.edits = {**mixture.edits, **table}
     kept = ~chosen[mixture.explicit_rows]
     return then(

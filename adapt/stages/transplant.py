@@ -39,6 +39,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         parallel=options.parallel or None,
         helper=options.helper,
         edits=options.edits,
+        bias=options.bias,
         texts=[context.path("corpus") / "train.txt"],
         seed=context.config.seed,
         options=options.options,

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from lexigraft import InputError
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
@@ -37,6 +39,7 @@ def transplant(
     options: Any = None,
     source_tokenizer: Any = None,
     trust_remote_code: bool = False,
+    bias: Literal["frequency", "mixed"] | None = None,
     score: Any = True,
     progress: Progress | None = None,
 ) -> Graft:
@@ -60,6 +63,9 @@ def transplant(
         options: options by method name, and those of `auto`.
         source_tokenizer: where the source's tokenizer is, if not beside the model.
         trust_remote_code: run code that comes with the source model.
+        bias: the output bias, where the model has one: `mixed` as the rows are (as published), or by `frequency`:
+            shifted after that until the model predicts each token as often as the texts show it (see `prior`; it loads
+            the whole model). None means frequency for the default chain and `auto`, mixed where a method is named.
         score: put into the report how well source, copy + random and graft write the language before any training, on
             words of the texts, or of the held-out texts given here; False leaves it out. It loads the whole model.
         progress: called as (steps done, steps in all, {"step": what}); `notice` in what is for people to read.
@@ -72,9 +78,13 @@ def transplant(
     """
     from vocab.mixture_join import read_edits
     from vocab.transplant import auto, chain
+    from vocab.transplant.prior import with_prior
     from vocab.transplant.setting import Setting
 
-    clock = Clock(progress, 5 + (method == AUTO) + (score is not False))
+    if bias not in (None, "frequency", "mixed"):
+        raise InputError("unknown way to make the output bias", found=repr(bias), expected="frequency or mixed")
+    by_frequency = bias == "frequency" or (bias is None and method in (None, AUTO))
+    clock = Clock(progress, 5 + (method == AUTO) + by_frequency + (score is not False))
     links = chain.parse(None if method == AUTO else method)
     settings = chain.options_of(links, options, default=method is None)
     own = auto.options_of(options) if method == AUTO else None
@@ -94,9 +104,13 @@ def transplant(
     clock("mixing")
     made = chosen.mixture if chosen is not None else None
     mixture = (chain.run(problem, links, settings) if made is None else made).edit(written)
+    facts: dict[str, Any] = {} if chosen is None else {"auto": chosen.facts}
+    if by_frequency:
+        clock("bias")
+        mixture, facts["output_bias"] = with_prior(setting, mixture)
     return finish(
         setting, mixture, links, clock, evidence=problem.vectors.kind if problem.vectors else "none", score=score,
-        facts={} if chosen is None else {"auto": chosen.facts},
+        facts=facts,
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from lexigraft import InputError
 from vocab.options import Options
+from vocab.transplant.exercise import LINES, Batch, asker, cut_rows, longest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 _FEWEST = 200  # held-out tokens, below which a loss says nothing
-_LINES = 16  # lines drawn for each row: enough for short ones
 _TIMED = 4  # steps by which the whole is timed; the first of them is slower and does not count
 _SCORED = 32  # rows scored at once
 _DEPTHS = ("n_layers", "num_layers", "num_hidden_layers")  # where modules keep their own count
@@ -51,21 +51,6 @@ class TrialOptions(Options):
     """Share of words hidden from a masked model, all pieces of a word together."""
     heldout_tokens: int = Field(6144, ge=256)
     """Tokens that the loss is measured on."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows without padding, and what is asked of the model.
-
-    Attributes:
-        ids: int64 (rows, length), what it reads.
-        flat: int64 (asked,), places in the flattened rows where it is asked.
-        labels: int64 (asked,), the tokens it is asked for.
-    """
-
-    ids: NDArray[np.int64]
-    flat: NDArray[np.int64]
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -93,10 +78,10 @@ class Exercise:
         held_rows = -(-options.heldout_tokens // options.sequence_length)
         every = rows * options.steps + held_rows
         gap = max(2, every // held_rows)
-        lines = sample_lines(setting.texts, _LINES * every, setting.seed)
+        lines = sample_lines(setting.texts, LINES * every, setting.seed)
         held, lines = lines[::gap], [line for number, line in enumerate(lines) if number % gap]
         draw = np.random.default_rng(setting.seed)
-        table, test = (_rows(setting, found, options.sequence_length, causal) for found in (lines, held))
+        table, test = (cut_rows(setting, found, options.sequence_length) for found in (lines, held))
         test = test[np.sort(draw.permutation(len(test))[:held_rows])]
         if not len(table) or test.size < _FEWEST:
             raise InputError(
@@ -104,7 +89,7 @@ class Exercise:
                 expected=f"{options.sequence_length} and {_FEWEST} or more",
             )  # fmt: skip
         order = np.concatenate([draw.permutation(len(table)) for _ in range(-(-rows * options.steps // len(table)))])
-        ask = _ask_all if causal else _Hide(setting, options.mask_rate, draw)
+        ask = asker(setting, causal, options.mask_rate, draw)
         train = [ask(table[order[i * rows : (i + 1) * rows]]) for i in range(options.steps)]
         return cls(train, [ask(test[i : i + _SCORED]) for i in range(0, len(test), _SCORED)])
 
@@ -140,9 +125,7 @@ def trial(
     from vocab.transplant.apply import matrices_of, with_rows
 
     small = shrunken(setting.carrier.fresh(), options.layers)
-    positions = getattr(small.config.get_text_config(), "max_position_embeddings", None) or options.sequence_length + 2
-    # RoBERTa and its kin count positions from 2.
-    options = options.model_copy(update={"sequence_length": min(options.sequence_length, positions - 2)})
+    options = options.model_copy(update={"sequence_length": longest(setting, options.sequence_length)})
     exercise = Exercise.of(setting, options, is_causal(small))
     total = options.steps * len(rows)
     # A token that is measured on costs a third of one that is learnt from: there is no way back through the model.
@@ -213,42 +196,3 @@ def _nats(predictor: Any, batch: Batch) -> Any:
     ids, flat, labels = (torch.from_numpy(part).to(device) for part in (batch.ids, batch.flat, batch.labels))
     logits = predictor.logits(predictor.gathered(ids, None, flat))
     return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-
-
-def _rows(setting: Setting, lines: list[str], length: int, causal: bool) -> NDArray[np.int64]:
-    """Lay lines behind each other, each with its end token, and cut them into rows with the begin token in front."""
-    from vocab.score import ends_of
-
-    begin, end = ends_of(setting.tokenizer)
-    ended = [np.append(ids, end) for ids in setting.new.encode(lines)]
-    tokens = np.concatenate([np.zeros(0), *ended]).astype(np.int64)
-    width = length - len(begin)
-    count = len(tokens) // width
-    cut = tokens[: count * width].reshape(count, width)
-    return np.concatenate([np.repeat(np.array([begin], np.int64), count, axis=0), cut], axis=1)
-
-
-def _ask_all(ids: NDArray[np.int64]) -> Batch:
-    """Ask a decoder for every token but a row's first."""
-    places = np.arange(ids.size).reshape(ids.shape)[:, :-1].ravel()
-    return Batch(ids, places, ids[:, 1:].ravel())
-
-
-class _Hide:
-    """Hides words from a masked model."""
-
-    def __init__(self, setting: Setting, rate: float, draw: np.random.Generator) -> None:
-        from vocab.view import Kind
-
-        if setting.tokenizer.mask_token_id is None:
-            raise InputError("training a masked model needs a mask token", found="a tokenizer without one")
-        self.mask, self.rate, self.draw = setting.tokenizer.mask_token_id, rate, draw
-        self.free, self.start = setting.new.kind <= Kind.BYTE, setting.new.word_start
-
-    def __call__(self, ids: NDArray[np.int64]) -> Batch:
-        free = self.free[ids].ravel()
-        word = np.cumsum(self.start[ids].ravel() | ~free)
-        hidden = free & (self.draw.random(int(word.max()) + 1) < self.rate)[word]
-        shown = np.where(hidden.reshape(ids.shape), self.mask, ids)
-        flat = np.flatnonzero(hidden)
-        return Batch(shown, flat, ids.ravel()[flat])
