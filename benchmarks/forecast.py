@@ -1,6 +1,7 @@
 """Ask whether anything known before training orders transplant methods as training does.
 
     python -m benchmarks.forecast --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
+        [--methods copy mean ...] [--train-only]
 
 For every language and method: transplant the source model to a tokenizer of the language, train it with the same
 batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what could be
@@ -22,15 +23,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-METHODS: dict[str, str | None] = {
-    "copy": "copy",
-    "mean": "copy -> mean",
-    "subwords": "subwords",
-    "focus": "focus",
-    "default": None,
-    "kriging": "kriging -> subwords -> mean",
+METHODS: dict[str, dict[str, Any]] = {
+    "copy": {"method": "copy"},
+    "mean": {"method": "copy -> mean"},
+    "subwords": {"method": "subwords"},
+    "focus": {"method": "focus"},
+    "default": {},
+    "mixed": {"bias": "mixed"},  # the default chain, its output bias mixed as the rows are
+    "kriging": {"method": "kriging -> subwords -> mean"},
 }
 HEAD_LINES = 4000  # lines of each language that the head is warmed up on
+
+
+def chains() -> dict[str, str | None]:
+    """Each start's method, as `vocab.transplant` takes it."""
+    return {name: given.get("method") for name, given in METHODS.items()}
 
 
 def options(arguments: argparse.Namespace, **more: Any) -> Any:
@@ -102,7 +109,7 @@ def study(arguments: argparse.Namespace, source: Path, language: str, name: str,
     folder = arguments.out / language / f"{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    graft = vocab.transplant(source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed, score=False)
+    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **METHODS[name])
     seconds = time.monotonic() - began
     before = bits(graft.model, graft.tokenizer, raw / "heldout.txt", arguments.words)
     graft.save(folder / "start")
@@ -138,7 +145,7 @@ def shrunken(arguments: argparse.Namespace, source: Path, language: str, name: s
     target = tokenizer_of(arguments, language, raw / "train.txt")
     folder = arguments.out / language / f"{name}-{seed}-shrunken"
     shutil.rmtree(folder, ignore_errors=True)
-    graft = vocab.transplant(source, target, method=METHODS[name], texts=[raw / "train.txt"], seed=seed, score=False)
+    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **METHODS[name])
     graft.save(folder / "start")
     place = folder / "start"
     small = AutoModelForMaskedLM.from_pretrained(place, num_hidden_layers=arguments.layers)
@@ -157,7 +164,7 @@ def forecasts(arguments: argparse.Namespace, source: Path, language: str) -> dic
     import vocab
 
     text = arguments.data / language / "raw" / "train.txt"
-    table = vocab.transplant.forecast(source, tokenizer_of(arguments, language, text), texts=[text], methods=METHODS)
+    table = vocab.transplant.forecast(source, tokenizer_of(arguments, language, text), texts=[text], methods=chains())
     return {name: {"mrr": round(row["mrr"], 4), "cosine": round(row["cosine"], 4)} for name, row in table.iterrows()}
 
 
@@ -168,7 +175,7 @@ def trials(arguments: argparse.Namespace, source: Path, language: str) -> dict[s
 
     text = arguments.data / language / "raw" / "train.txt"
     setting = Setting.of(source, tokenizer_of(arguments, language, text), texts=[text])
-    found = trial(setting, {name: setting.mixture(method) for name, method in METHODS.items()}, TrialOptions())
+    found = trial(setting, {name: setting.mixture(method) for name, method in chains().items()}, TrialOptions())
     return {name: round(float(nats.mean()), 4) for name, nats in found.items()}
 
 
@@ -185,6 +192,13 @@ def report(rows: list[dict[str, Any]]) -> None:
     columns = [column for column in columns if column in table]
     mean = table.groupby(["language", "method"])[columns].mean()
     print(mean.round(3).to_string())
+    if table["seed"].nunique() > 1:
+        print("\nOver seeds, mean (least to most):")
+        for (language, method), part in table.groupby(["language", "method"]):
+            shown = (
+                f"{c} {part[c].mean():.3f} ({part[c].min():.3f} to {part[c].max():.3f})" for c in ("after", "loss")
+            )
+            print(f"  {language} {method:9s} {len(part)} seeds: {', '.join(shown)}")
     print("\nSpearman's correlation with the order after training (1 is the same order), by language:")
     for outcome in ("loss", "after"):
         for predictor in [c for c in columns if c not in ("loss", "after")]:
@@ -213,6 +227,8 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=300)
     parser.add_argument("--layers", type=int, default=3, help="of the shrunken model")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--train-only", action="store_true", help="leave out what could be known before")
     arguments = parser.parse_args()
     import torch
 
@@ -223,7 +239,7 @@ def main() -> None:
     source = warm_head(arguments)
     for seed in arguments.seeds:
         for language in arguments.languages:
-            for name in METHODS:
+            for name in arguments.methods:
                 row = next((d for d in done if (d["language"], d["method"], d["seed"]) == (language, name, seed)), None)
                 if row is None:
                     row = study(arguments, source, language, name, seed)
@@ -234,10 +250,10 @@ def main() -> None:
                         f"character, {row['losses'][-1][1]:.3f} nats, {row['train_seconds']:.0f} s",
                         flush=True,
                     )
-                if "shrunken" not in row:
+                if "shrunken" not in row and not arguments.train_only:
                     row.update(shrunken(arguments, source, language, name, seed))
                     write(results, done)
-    for language in arguments.languages:
+    for language in [] if arguments.train_only else arguments.languages:
         of_language = [row for row in done if row["language"] == language]
         if todo := [row for row in of_language if "mrr" not in row]:
             known = forecasts(arguments, source, language)
