@@ -21,7 +21,7 @@ from adapt.config import HANDED_OUT, RunConfig
 from adapt.events import Events
 from adapt.files import digest_of, read_json, write_atomic, write_json
 from adapt.graph import Context, execute
-from adapt.pretrain.distributed import leading
+from adapt.pretrain.distributed import leading, refuse_other_number
 from lexigraft import InputError
 
 if TYPE_CHECKING:
@@ -139,6 +139,9 @@ def prepare_libraries(settings: RunConfig) -> None:
 
     want(settings.device)
     device()  # refused here when it is not there
+    if settings.evaluate.mode == "finetune":  # and not after hours of training
+        refuse_other_number(settings.evaluate)
+        device(0, settings.evaluate.processes)
     torch.set_num_threads(settings.threads or max(1, psutil.cpu_count(logical=False) or os.cpu_count() or 1))
 
 

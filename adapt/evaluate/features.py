@@ -148,13 +148,15 @@ def room_of(config: Any, specials: int) -> int:
 
 
 def load_body(model: Path) -> Any:
-    """Load the model without its head, in float32, on the device; adapters that lie beside it come with it."""
+    """Load the model without its head, in float32, on this process's device, with the adapters that lie beside it."""
     from adapt.pretrain.device import device
+    from adapt.pretrain.distributed import World
     from adapt.tuning.adapters import load_tuned
 
     loaded = load_tuned(model)
     body = getattr(loaded, "base_model", loaded)
-    return body.float().eval().to(device())
+    world = World.here()
+    return body.float().eval().to(device(world.local_rank, world.local_size))
 
 
 def batches(plan: Sequence[Window], tokens: int = BATCH_TOKENS) -> list[list[Window]]:

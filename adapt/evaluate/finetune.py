@@ -5,6 +5,9 @@ epoch that is best on dev is kept. A seed depends on nothing but the model, the 
 short is done again from its start and gives the same scores; one that is finished is taken as it is. Bodies are large:
 only the seed that is best on dev keeps its own (`seed-N/body`), for `lexigraft predict`.
 
+Several processes (`evaluate.processes`) share each step's sentences, and those of dev and test; their gradients are
+summed, so that loss and gradient are those of one process (adapt/pretrain/distributed.py). The first alone writes.
+
 With `task_adapter` the body stays as it is, adapters of its language included, and an adapter named after the task is
 trained over them with the head (Pfeiffer et al. 2020, MAD-X, section 2.2.2; published learning rate 1e-4).
 
@@ -29,8 +32,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapt.evaluate import features, heads, labelled
-from adapt.evaluate.data import Data
+from adapt.evaluate.data import Data, Kind, load
 from adapt.evaluate.job import Job, is_done
+from adapt.pretrain.distributed import World
 from adapt.pretrain.optimizer import rate_factors
 from adapt.pretrain.options import Pretrain
 from adapt.tuning.adapters import attach, save_tuned
@@ -40,29 +44,44 @@ from adapt.tuning.tuning import train_only, without_adapters
 if TYPE_CHECKING:
     import torch
 
+ALONE = World()
 BATCH, WARMUP, WEIGHT_DECAY, CLIP, DROPOUT = 16, 0.1, 0.01, 1.0, 0.1
+LOOK = 32  # sentences that are looked at together
 LOOKS = 10  # looks at dev where epochs are many and small
 TASK_REDUCTION = 16  # width of the states divided by that of a task's adapter, as for languages
 
 
-def run(job: Job, data: Data) -> None:
-    """Fine-tune and score every seed that is not done yet.
+def run(job: Job, kind: Kind) -> None:
+    """Fine-tune and score every seed that is not done yet, in as many processes as `shared.processes` says.
 
     Args:
         job: what to measure and where to write; `shared.epochs` and `shared.lr` are the recipe's.
-        data: the task's data.
+        kind: `pos`, `ner` or `classes`.
     """
+    from adapt.fine_tuning import fine_tune
+
+    files = job.options.model_dump(mode="json")
+    fine_tune(job.shared, job.arm, job.task, kind, *job.folders(), files, job.out, job.seed, progress=job.progress)
+
+
+def run_seeds(job: Job, kind: Kind) -> None:
+    """Do one process's part of `run`."""
+    data, world = load(job, kind), World.here()
     job.out.mkdir(parents=True, exist_ok=True)
     epochs = epochs_of(job.shared, len(data.train))
     small = {"layer_decay": job.shared.layer_decay, "reinit": job.shared.reinit_layers}
     settings = [epochs, job.shared.lr, *(["task adapter"] if _task_adapter(job) else [])]
     settings += [small] if small != {"layer_decay": 1.0, "reinit": 0} else []
+    settings += [f"{world.size} processes"] if world.size > 1 else []
     fingerprint = labelled.fingerprint_of(job, data, *settings)
     seeds = list(job.shared.seeds)
-    for n, seed in enumerate(seeds):
-        if not is_done(job.out / f"seed-{seed}", fingerprint):
-            _seed(job, data, seed, fingerprint, n, len(seeds))
-        keep_best_body(job.out)
+    done = [is_done(job.out / f"seed-{each}", fingerprint) for each in seeds]
+    world.wait()  # until all have looked at what was there
+    for n, each in enumerate(seeds):
+        if not done[n]:
+            _seed(job, data, each, fingerprint, n, world)
+        if world.leads:
+            keep_best_body(job.out)
     job.tell(1.0)
 
 
@@ -89,12 +108,13 @@ def keep_best_body(out: Path) -> None:
             shutil.rmtree(folder / "body")
 
 
-def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int) -> None:
+def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, world: World) -> None:
     import torch
 
+    total = len(job.shared.seeds)
     model, tokenizer = job.folders()
     body, cutter = features.load_body(model), features.Cutter(tokenizer)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed + (world.rank << 48))  # dropout
     head = _new_head(body.config.hidden_size, data, seed).to(body.device)
     long_texts = job.shared.long_texts
     cuts = {name: labelled.cuts_of(cutter, data, split, body, long_texts) for name, split in _splits(data).items()}
@@ -109,6 +129,7 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
     if _task_adapter(job):
         moving = attach(body, job.task, TASK_REDUCTION, seed=seed)
         train_only(body, moving)
+    learning = [*moving, *head.parameters()]
     optimiser = torch.optim.AdamW(_groups(body, moving, head, job.shared.layer_decay), lr=job.shared.lr)
     done, best = 0, (-1.0, 0)
     kept: list[dict[str, Any]] | None = None
@@ -124,9 +145,11 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
             chosen = order[at : at + BATCH]
             optimiser.zero_grad(set_to_none=True)
             now = [cuts["train"][i] for i in chosen], [targets[i] for i in chosen]
-            loss = accumulate(body, head, cutter, *now, tagged=data.tagged, at_once=job.shared.micro_batch)
+            at_once = job.shared.micro_batch
+            loss = accumulate(body, head, cutter, *now, tagged=data.tagged, at_once=at_once, world=world)
             if loss is not None:
-                torch.nn.utils.clip_grad_norm_([*moving, *head.parameters()], CLIP)
+                world.add_gradients(learning)
+                torch.nn.utils.clip_grad_norm_(learning, CLIP)
                 optimiser.step()
                 shown["loss"] = loss
             done += 1
@@ -134,14 +157,16 @@ def _seed(job: Job, data: Data, seed: int, fingerprint: str, n: int, total: int)
         if epoch not in looks:
             continue
         body.eval()
-        found = score(_log_probabilities(body, head, cutter, cuts["dev"], data))
+        found = score(_log_probabilities(body, head, cutter, cuts["dev"], data, world))
         if found > best[0]:
             best = (found, epoch)
             kept = [{k: v.detach().clone() for k, v in m.state_dict().items()} for m in (body, head)]
     if kept is not None:
         body.load_state_dict(kept[0])
         head.load_state_dict(kept[1])
-    scores = _log_probabilities(body, head, cutter, cuts["test"], data)
+    scores = _log_probabilities(body, head, cutter, cuts["test"], data, world)
+    if not world.leads:
+        return
     predicted = heads.decode(scores, labelled.lengths_of(data, data.test), data.labels, data.kind)
     facts = {"kind": data.kind, "layers": "last", "mode": "finetune", "dev": best[0], "epoch": best[1],
              "epochs": epochs, "long_texts": long_texts}  # fmt: skip
@@ -237,8 +262,11 @@ def accumulate(
     *,
     tagged: bool,
     at_once: int | None,
+    world: World = ALONE,
 ) -> float | None:
     """Add the gradient of a step, part by part, and return its loss: the mean over all its labelled words or texts.
+
+    Of several processes each adds the gradient of its own sentences; their sum is the step's.
 
     Args:
         body: the model without head.
@@ -248,6 +276,7 @@ def accumulate(
         targets: for each the labels of its words, or its label.
         tagged: whether words are labelled.
         at_once: sentences that go through the model at once; None: all. The cut changes neither loss nor gradient.
+        world: the processes that share the step's sentences.
 
     Returns:
         Nats a label; None when no word has a piece.
@@ -255,9 +284,13 @@ def accumulate(
     import torch
 
     labels = sum(sum(p >= 0 for p in cut.first) if tagged else bool(cut.ids) for cut in cuts)
+    if not labels:
+        return None
     losses = []
-    for first in range(0, len(cuts), at_once or len(cuts)):
-        part = slice(first, first + (at_once or len(cuts)))
+    begin, end = world.share(len(cuts))
+    size = at_once or len(cuts)
+    for first in range(begin, end, size):
+        part = slice(first, min(first + size, end))
         states, owners = _states(body, cutter, cuts[part], pool=not tagged)
         if owners:
             wanted = torch.tensor([targets[part][i][k] for i, k in owners], dtype=torch.long, device=body.device)
@@ -265,7 +298,7 @@ def accumulate(
             loss = torch.nn.functional.cross_entropy(head(states), wanted, reduction="sum") / labels
             loss.backward()
             losses.append(loss.detach())
-    return sum(map(float, losses)) if losses else None
+    return world.totals([sum(map(float, losses))])[0]
 
 
 def _states(
@@ -303,19 +336,23 @@ def _states(
 
 
 def _log_probabilities(
-    body: Any, head: torch.nn.Linear, cutter: features.Cutter, cuts: Sequence[features.Cut], data: Data
+    body: Any, head: torch.nn.Linear, cutter: features.Cutter, cuts: Sequence[features.Cut], data: Data, world: World
 ) -> np.ndarray:
     """Log-probabilities of all items or words, (n, labels); what has no piece gets the head's bias."""
     import torch
 
     starts = np.cumsum([0] + [len(c.first) if data.tagged else 1 for c in cuts])
-    out = np.tile(head.bias.detach().cpu().numpy(), (int(starts[-1]), 1))
+    out = np.zeros((int(starts[-1]), head.out_features + 1))  # with whether it was seen
     order = sorted(range(len(cuts)), key=lambda i: -len(cuts[i].ids))
     with torch.inference_mode():
-        for at in range(0, len(order), 32):
-            chosen = order[at : at + 32]
+        for at in range(LOOK * world.rank, len(order), LOOK * world.size):
+            chosen = order[at : at + LOOK]
             states, owners = _states(body, cutter, [cuts[i] for i in chosen], pool=not data.tagged)
             if owners:
                 rows = [int(starts[chosen[i]]) + k for i, k in owners]
-                out[rows] = head(states).cpu().numpy()
-    return heads.log_softmax(out)
+                out[rows, :-1], out[rows, -1] = head(states).cpu().numpy(), 1
+    if world.size > 1:
+        out = np.array(world.totals(out.ravel().tolist())).reshape(out.shape)
+    seen, logits = out[:, -1] > 0, out[:, :-1].astype(np.float32)
+    logits[~seen] = head.bias.detach().cpu().numpy()
+    return heads.log_softmax(logits)

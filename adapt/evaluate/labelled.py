@@ -33,13 +33,12 @@ def run(job: Job, kind: Any) -> None:
         kind: `pos`, `ner` or `classes`.
     """
     job.set_threads()
-    data = load(job, kind)
     if job.shared.mode == "finetune":
         from adapt.evaluate.finetune import run as finetune
 
-        finetune(job, data)
+        finetune(job, kind)
         return
-    _probe(job, data)
+    _probe(job, load(job, kind))
 
 
 def fingerprint_of(job: Job, data: Data, *settings: Any) -> str:

@@ -51,7 +51,7 @@ def device(rank: int = 0, processes: int = 1) -> torch.device:
     places = torch.cuda.device_count() if found == "cuda" else 1 if found == "mps" else processes
     if processes > places:
         raise InputError("each process needs a GPU of its own", found=f"{processes} processes, {places} {found}",
-                         expected=f"pretrain.processes: {places}, or device: cpu")  # fmt: skip
+                         expected=f"processes: {places}, or device: cpu")  # fmt: skip
     return torch.device("cuda", rank) if found == "cuda" else torch.device(found)
 
 

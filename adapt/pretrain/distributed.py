@@ -9,7 +9,8 @@ state are whole in every process: nothing is sharded (no FSDP). Tried with gloo 
 
 A function under `by_all` is carried out by `pretrain.processes` processes: started by adapt/pretrain/workers.py, or
 those that `torchrun` started (`torchrun --nproc-per-node 2 -m adapt.cli run RUN.yaml pretrain.processes=2`), where all
-but the first wait in `leading` for what the first is about to do. Rank 0 alone writes.
+but the first wait in `leading` for what the first is about to do. Rank 0 alone writes. Fine-tuning goes the same way,
+by `evaluate.processes`.
 """
 
 from __future__ import annotations
@@ -142,8 +143,9 @@ def _sum_together(bucket: list[Any]) -> list[Any]:
 def by_all(function: Function) -> Function:
     """Have a function carried out by all `options.processes` processes; what it returns is rank 0's.
 
-    The function has a parameter `options` (a `Pretrain`) and may have `progress`, which rank 0's calls reach; all other
-    arguments and the result go through JSON. Threads are shared out: each process gets its part of the caller's.
+    The function has a parameter `options` (that part of the configuration which has `processes`: `Pretrain`,
+    `Evaluate`) and may have `progress`, which rank 0's calls reach; all other arguments and the result go through JSON.
+    Threads are shared out: each process gets its part of the caller's.
 
     Raises:
         InputError: of any process; or as many processes as were asked for were not got, or one ended without a word.
@@ -155,10 +157,8 @@ def by_all(function: Function) -> Function:
         import torch
 
         bound = signature.bind(*args, **kwargs)
-        asked, started = bound.arguments["options"].processes, int(os.environ.get("WORLD_SIZE", 1))
-        if "WORLD_SIZE" in os.environ and asked != started:
-            raise InputError("another number of processes was started than is asked for", found=f"WORLD_SIZE={started}",
-                             expected=f"pretrain.processes={started}, or {asked} processes")  # fmt: skip
+        asked = bound.arguments["options"].processes
+        refuse_other_number(bound.arguments["options"])
         if asked == 1:
             return function(*args, **kwargs)
         progress = bound.arguments.pop("progress", None)
@@ -174,6 +174,19 @@ def by_all(function: Function) -> Function:
         return carry_out(job, progress)
 
     return call  # type: ignore[return-value]
+
+
+def refuse_other_number(options: Any) -> None:
+    """Refuse to go on where `torchrun` started another number of processes than a part of the configuration asks for.
+
+    Raises:
+        InputError: says both.
+    """
+    asked, started = options.processes, int(os.environ.get("WORLD_SIZE", options.processes))
+    if asked != started:
+        setting = f"{type(options).__name__.lower()}.processes"
+        raise InputError("another number of processes was started than is asked for", found=f"WORLD_SIZE={started}",
+                         expected=f"{setting}={started}, or {asked} processes")  # fmt: skip
 
 
 def job_of(function: Callable[..., Any], arguments: dict[str, Any], threads: int) -> dict[str, Any]:

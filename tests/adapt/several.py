@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from adapt.config import Evaluate
 from adapt.pretrain.distributed import World, by_all
 from adapt.pretrain.options import Pretrain
 from lexigraft import InputError
+
+SENTENCES = [["walk"], ["house", "water", "tree"], [], ["mama", "kuda", "wato", "land", "king"], ["good"] * 70]
 
 
 @by_all
@@ -67,3 +70,29 @@ def gradients(options: Pretrain, sources: list[Path], text: Path, folder: Path) 
         found.append(losses)
     World.here().wait()
     return found
+
+
+@by_all
+def fine_tuning_gradients(options: Evaluate, source: Path, folder: Path) -> None:
+    """Loss and gradient of one step of fine-tuning, whole and in parts of two, by task; rank 0 saves them."""
+    import torch
+    from safetensors.torch import save_file
+
+    from adapt.evaluate import features, finetune
+
+    features.fast, finetune.DROPOUT = (lambda: False), 0.0
+    world, cutter, body = World.here(), features.Cutter(source), features.load_body(source)
+    folder.mkdir(exist_ok=True)
+    for task, at_once in ((task, parts) for task in ("tokens", "sequences") for parts in (None, 2)):
+        tagged = task == "tokens"
+        cuts = cutter.words(SENTENCES) if tagged else cutter.texts([" ".join(words) for words in SENTENCES])
+        targets = [[k % 3 for k in range(len(words))] if tagged else [n % 3] for n, words in enumerate(SENTENCES)]
+        torch.manual_seed(0)
+        head = torch.nn.Linear(body.config.hidden_size, 3)
+        body.zero_grad()
+        loss = finetune.accumulate(body, head, cutter, cuts, targets, tagged=tagged, at_once=at_once, world=world)
+        world.add_gradients([*body.parameters(), *head.parameters()])
+        named = [*body.named_parameters(), *head.named_parameters("head")]
+        state = {name: p.grad for name, p in named if p.grad is not None}
+        if world.leads:
+            save_file({**state, "loss": torch.tensor(loss)}, folder / f"{task}-{at_once}.safetensors")

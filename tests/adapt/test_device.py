@@ -48,7 +48,7 @@ def test_what_is_not_there_is_refused(machine):
         device.device()
     device.want("auto")
     machine(gpus=1)
-    with pytest.raises(InputError, match="2 processes, 1 cuda; expected pretrain.processes: 1, or device: cpu"):
+    with pytest.raises(InputError, match="2 processes, 1 cuda; expected processes: 1, or device: cpu"):
         device.device(0, 2)
     machine(metal=True)
     with pytest.raises(InputError, match="2 processes, 1 mps"):

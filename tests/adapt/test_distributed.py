@@ -134,16 +134,20 @@ def test_ways_to_compute_give_the_same(more, tmp_path, tiny_source, language):
 
 
 def test_a_run_trains_with_two_processes(tmp_path, tiny_source, language):
-    settings = {"arms": ["keep"], "evaluate": {"lm_words": 20}, "pretrain__processes": 2, "pretrain__steps": 3}
+    tagging = {part: str(language / "pos" / f"{part}.txt") for part in ("train", "dev", "test")}
+    evaluate = {"mode": "finetune", "processes": 2, "seeds": [0], "epochs": 1, "min_updates": 0,
+                "lm_words": 20, "tasks": {"pos": tagging}}  # fmt: skip
+    settings = {"arms": ["keep"], "evaluate": evaluate, "pretrain__processes": 2, "pretrain__steps": 3}
     run = adapt.run(write_config(tmp_path / "two.yaml", tiny_source, language, **settings))
     log = [json.loads(line) for line in (run.folder / "pretrain/keep/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 2, 3]
     facts = read_json(run.folder / "pretrain/keep/done.json")["facts"]
     assert facts["processes"] == 2 and facts["device"] == "cpu" and facts["steps"] == 3
     assert read_json(run.folder / "preflight.json")["measured"]["processes"] == 2
-    assert set(run.scores["arm"]) == {"keep"}
+    assert set(run.scores["arm"]) == {"keep", "floor-majority", "floor-crf"}
     told = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
-    assert any(e["event"] == "progress" and e["stage"] == "pretrain/keep" and "loss" in e["facts"] for e in told)
+    for stage in ("pretrain/keep", "evaluate/keep/pos"):
+        assert any(e["event"] == "progress" and e["stage"] == stage and "loss" in e["facts"] for e in told)
 
 
 @pytest.mark.slow

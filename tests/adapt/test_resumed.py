@@ -6,97 +6,30 @@ body that thaws on the way, a mean of the weights that is exported, and early st
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 
 import pytest
 
 from adapt.pretrain.checkpoint import listed, step_of
-from tests.conftest import ROOT
+from tests.adapt.forked import FORKS_TWO, Training, digests, wait_for
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 
-# Imports once, then forks a training for every line it is told: a kill costs milliseconds, not an import of torch. A
-# training is a process group of its own, of as many processes as train together. It waits before the step `gate`:
-# however fast the machine, it has not run past where it is to be killed.
-SCRIPT = """
-import os, sys, tempfile, time, torch, transformers
-from pathlib import Path
-from torch.distributed import FileStore
-from tests.adapt.pretraining import options
-from adapt.pretrain import engine, loop
-from adapt.pretrain.distributed import carry_out, job_of, join
-from adapt.pretrain.texts import Beside
-from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForMaskedLM, BertTokenizerFast
-torch.set_num_threads(1)
-source, text, root = map(Path, sys.argv[1:4])
-processes = int(sys.argv[4])
-o = options(checkpoint_seconds=0.0, dropout=0.1, batch_tokens=512, micro_batch_tokens=128, tuning="embeddings-first",
-            schedule="wsd", sequence_length_warmup=[[0.3, 16]], mix={"replay": 0.2}, processes=processes,
-            watchers={"heldout": {"every": 6, "words": 9}, "ema": {"decay": 0.9}, "early_stop": {"patience": 9},
-                      "forgetting": {"max_forgetting": 1e-9, "on_exceeded": "raise_replay", "every": 9, "words": 9}})
-def train(folder):
-    arguments = dict(model_dir=source, tokenizer_dir=source, text=text, heldout=text, options=o, steps=60, seed=3,
-                     folder=folder, beside=Beside(source=text, source_heldout=root / "known.txt"))
-    if processes == 1:
-        engine.pretrain(**arguments)
-        return
-    store = tempfile.mktemp(dir=root)
-    second = os.fork()
-    os.environ.update(RANK="0" if second else "1", WORLD_SIZE="2", GLOO_SOCKET_IFNAME="lo")
-    join(FileStore(store, 2))
-    carry_out(job_of(engine.pretrain, arguments, 1))
-    if second:
-        os.waitpid(second, 0)
-for line in sys.stdin:
-    name, stall, gate = line.split()
-    child = os.fork()
-    if child == 0:
-        os.setpgid(0, 0)  # here too: whichever comes first, before there is a second process
-        os.environ["LEXIGRAFT_TEST_STALL"] = stall
-        train_step = loop.train_step
-        def gated(setup, step):
-            time.sleep(600 if step == int(gate) else 0)
-            return train_step(setup, step)
-        loop.train_step = gated
-        train(root / name)
-        os._exit(0)
-    os.setpgid(child, child)
-    print(child, flush=True)
-    print(os.waitpid(child, 0)[1], flush=True)
-"""
+
+def weights(folder):
+    found = digests(folder, "model/model.safetensors")
+    assert found
+    return found
 
 
-class Server:
-    """Runs the script; `start` gives the process group of a training, `wait` its exit status."""
-
-    def __init__(self, source, text, root, processes):
-        command = [sys.executable, "-c", SCRIPT, *map(str, (source, text, root, processes))]
-        self.process = subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def start(self, name, stall=0, gate=-1):
-        self.process.stdin.write(f"{name} {stall} {gate}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def wait(self):
-        return int(self.process.stdout.readline())
-
-
-def digest(folder):
-    return hashlib.sha256((folder / "model" / "model.safetensors").read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.skipif(sys.platform == "darwin", reason=(
-    "a fork of a process that has used Objective-C ends")))])  # fmt: skip
-def test_killed_anywhere_it_ends_in_the_same_bytes(processes, tmp_path, tiny_base, language):
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=FORKS_TWO)])
+def test_killed_anywhere_it_ends_in_the_same_bytes(processes, server, tmp_path, tiny_base, language):
     def steps():
         log = tmp_path / "cut" / "log.jsonl"
         return len(log.read_text().splitlines()) if log.is_file() else 0
@@ -108,42 +41,87 @@ def test_killed_anywhere_it_ends_in_the_same_bytes(processes, tmp_path, tiny_bas
                 found.add(file.stat().st_mtime_ns)
         return found
 
-    def wait_for(condition):
-        until = time.monotonic() + 600
-        while not condition():
-            assert time.monotonic() < until
-            time.sleep(0.002)
-
     known = tmp_path / "known.txt"
     known.write_text("walking houses talked.\nthe king sees good water.\n" * 5)
-    server = Server(tiny_base, language / "text.txt", tmp_path, processes)
-    server.start("whole")
-    assert server.wait() == 0
+    training = Training(server, "growing", processes, tiny_base, language / "text.txt", tmp_path)
+    training.finish("whole")
     draw = random.Random(0)
     root = tmp_path / "cut" / "checkpoints"
     for number in range(6):
         mark = 6 + 9 * number + draw.randrange(4)
         stalled = number in (1, 3)
         left = partial()
-        group = server.start("cut", 60 if stalled else 0, mark + 3)
+        group = training.start("cut", 60 if stalled else 0, mark + 3)
         if stalled:  # killed while a checkpoint is being written
             wait_for(lambda left=left: partial() - left)
         else:
             wait_for(lambda mark=mark: steps() >= mark)
             time.sleep(draw.random() * 0.05)
         os.killpg(group, signal.SIGKILL)
-        assert server.wait() == signal.SIGKILL
-    server.start("cut")
-    assert server.wait() == 0
-    server.process.stdin.close()
-    server.process.wait(timeout=60)
-    server.process.stdout.close()
+        assert training.wait() == signal.SIGKILL
+    training.finish("cut")
     facts, whole = (json.loads((tmp_path / n / "finished.json").read_text())["facts"] for n in ("cut", "whole"))
     assert len(facts["resumed_from"]) == 4 and facts["resumed_from"][-1] > 50
     assert facts["notices"] == whole["notices"] and all("replayed text" in notice for notice in facts["notices"])
     assert facts["notices"] and facts["early_stop"] == whole["early_stop"]
-    assert digest(tmp_path / "cut") == digest(tmp_path / "whole")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     log = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == list(range(1, 61))
     assert [step_of(p) for p in listed(root)[-2:]] == [58, 59] and len(listed(root)) <= 4  # and those of the best steps
     assert not list(root.glob(".partial-*"))
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "known.txt").write_text("walking houses talked.\nthe king sees good water.\n" * 5)
+    (folder / "other.txt").write_text("mama kuda.\nwato mama trees.\n" * 5)
+    (folder / "words.tsv").write_text("king\tmama\ngood\tkuda\n")
+    (folder / "facts.tsv").write_text("".join(f"king{n}\tsees\thouse{n}\n" for n in range(12)))
+    return folder
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=[FORKS_TWO, pytest.mark.slow])])
+@pytest.mark.parametrize("case", ["mixed", "selective"])
+def test_killed_with_corpora_facts_or_a_reference(case, processes, server, tmp_path, texts, tiny_source, language):
+    if case == "mixed":
+        shutil.copytree(texts, tmp_path, dirs_exist_ok=True)
+    else:
+        other_weights(tiny_source, tmp_path / "reference")
+    training = Training(server, case, processes, tiny_source, language / "text.txt", tmp_path)
+    training.finish("whole")
+    for gate in (4, 5, 13):
+        training.kill_at("cut", gate)
+    training.finish("cut")
+    facts, whole = (json.loads((tmp_path / n / "finished.json").read_text())["facts"] for n in ("cut", "whole"))
+    assert facts["resumed_from"] == [4, 5, 13] and facts["corpora"] == whole["corpora"]
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    if case == "mixed":
+        assert all(facts["corpora"][name]["tokens"] > 0 for name in ("text", "source", "swa", "triples"))
+
+
+def other_weights(source, folder):
+    """A reference model: the source with noise on its weights."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    shutil.copytree(source, folder)
+    model = AutoModelForMaskedLM.from_pretrained(source)
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+
+
+@FORKS_TWO
+def test_fine_tuning_on_two_processes_killed_within_a_seed(server, tmp_path, tiny_source, language):
+    training = Training(server, "fine_tuning", 2, tiny_source, language, tmp_path)
+    training.finish("whole")
+    training.kill_at("cut", 11)  # a seed has eight steps: in the second
+    assert (tmp_path / "cut/seed-0/scores.json").is_file() and not (tmp_path / "cut/seed-1").exists()
+    kept = (tmp_path / "cut/seed-0/scores.json").stat().st_mtime_ns
+    training.finish("cut")
+    assert (tmp_path / "cut/seed-0/scores.json").stat().st_mtime_ns == kept
+    found, whole = (digests(tmp_path / name, "seed-*/*.*", "seed-*/body/*.safetensors") for name in ("cut", "whole"))
+    assert found == whole and len(found) >= 9
