@@ -14,7 +14,9 @@ from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant import transplant
+from vocab.transplant.apply import matrices_of
 from vocab.transplant.load import load_model
+from vocab.view import Vocabulary
 
 PIECES = [f"▁{a}{b}" for a in "bdgkm" for b in "aeiou"] + list("abcdefghijk") + ["▁", ".", "▁ka", "ra"]
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
@@ -76,13 +78,27 @@ PINNED: dict[str, tuple[str, dict[str, Any]]] = {
     "m2m100": ("M2M100ForConditionalGeneration", BOTH),
     "xglm": ("XGLMForCausalLM", {"d_model": 16, "num_layers": 2, "attention_heads": 2, "ffn_dim": 32}),
 }
+# Rows for the embeddings alone would be wrong: MobileBERT's decoder is two matrices, one of them (dim, vocabulary),
+# I-BERT keeps rounded rows beside the rows, CPM-Ant rows of prompts after those of tokens.
+STRANGE: dict[str, tuple[str, dict[str, Any], str]] = {
+    "mobilebert": (
+        "MobileBertForMaskedLM", {**ENCODER, "embedding_size": 8, "true_hidden_size": 16, "intra_bottleneck_size": 16},
+        "no rows are made for; found MobileBertForMaskedLM.cls.predictions.dense.weight",
+    ),
+    "i-bert": ("IBertForMaskedLM", ENCODER, "no rows are made for; found IBertForMaskedLM.*weight_integer"),
+    "cpm-ant": (
+        "CpmAntForCausalLM",
+        {"hidden_size": 16, "num_attention_heads": 2, "dim_head": 8, "dim_ff": 32, "num_hidden_layers": 1},
+        "could not be loaded again; found .*; expected",
+    ),
+}  # fmt: skip
 
 
 def make(family: str, folder: Any) -> Any:
     """A random model of a family and its tokenizer, in a folder; biases and padding rows are not zero."""
     import transformers
 
-    name, settings = (FAMILIES | PINNED)[family]
+    name, settings = (FAMILIES | PINNED | STRANGE)[family][:2]
     chosen = getattr(transformers, name)
     ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     if name.endswith(("ForConditionalGeneration", "MTModel")):
@@ -190,11 +206,18 @@ def test_a_tied_matrix_under_two_names_in_the_file(tmp_path):
         graft.save(tmp_path / "source")
 
 
+@pytest.mark.parametrize("family", STRANGE)
+def test_more_than_embeddings_output_and_bias_is_refused(family, tmp_path):
+    make(family, tmp_path)
+    with pytest.raises(InputError, match=STRANGE[family][2]):
+        transplant(tmp_path, metaspace([OLD[i] for i in ORDER]), method="copy -> mean")
+
+
 def test_embeddings_for_every_layer_are_refused(tmp_path):
     model = make("llama, tied", tmp_path)
     model.model.embed_tokens_per_layer = torch.nn.Embedding(44, 4)
     with pytest.raises(InputError, match="of its own for every layer"):
-        transplant(model, metaspace(OLD))
+        matrices_of(model, Vocabulary.of(metaspace(OLD)))
 
 
 def test_a_model_can_be_trained_after_the_graft(tmp_path):

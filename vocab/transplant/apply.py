@@ -137,7 +137,45 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
         if getattr(config, "tokenizer_class", None) is not None:
             config.tokenizer_class = None  # it names the old tokenizer's class; the new one comes with its own
     _check(model, old, mixture)
+    _check_class(model)
     return notes
+
+
+def _check_class(model: PreTrainedModel) -> None:
+    """Refuse a model whose class, made anew, has other tensors over the vocabulary than those that got new rows.
+
+    Tensors over the vocabulary are those whose shape in the class depends on its size (MobileBERT has a second output
+    matrix; CPM-Ant's embeddings end in rows of another kind, which are gone now).
+
+    Raises:
+        InputError: names the tensor.
+    """
+    import torch
+
+    config = copy.deepcopy(model.config)
+    text = config.get_text_config()
+    if getattr(text, "vocab_size", None) is None:
+        return
+    with torch.device("meta"):
+        again = type(model)(config).state_dict()
+        text.vocab_size += 64
+        larger = type(model)(config).state_dict()
+    embedding, head = _ends(model)
+    known = [embedding.weight, *([] if head is None else [head.weight, *biases_of(model, head)])]
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if name not in again or again[name].shape == larger[name].shape:
+            continue
+        if not any(tensor is other for other in known):
+            raise InputError(
+                "the model has a tensor over the vocabulary that no rows are made for",
+                found=f"{type(model).__name__}.{name}", expected="embeddings, an output matrix and biases",
+            )  # fmt: skip
+        if again[name].shape != tensor.shape:
+            raise InputError(
+                "the model with the new vocabulary could not be loaded again",
+                found=f"{name} of shape {tuple(tensor.shape)}",
+                expected=f"{tuple(again[name].shape)}, as {type(model).__name__} makes it",
+            )
 
 
 def with_rows(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> PreTrainedModel:
