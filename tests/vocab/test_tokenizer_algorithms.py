@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 import unicodedata
 from collections import Counter
@@ -16,9 +17,9 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from tests.vocab.invented_text import TEXT
 from vocab.tokenizer import train_tokenizer
-from vocab.tokenizer.algorithm import ALGORITHMS, Task
+from vocab.tokenizer.algorithm import ALGORITHMS, Task, tokenizer_of
 from vocab.tokenizer.auto import Point, _gain, choose
-from vocab.tokenizer.bidirectional_wordpiece import backward, forward
+from vocab.tokenizer.bidirectional_wordpiece import backward, chosen, cutters, forward
 from vocab.tokenizer.counting import Counted, joined
 from vocab.tokenizer.sub_character import units
 from vocab.tokenizer.unigram import with_given
@@ -81,18 +82,52 @@ def test_backward_wordpiece_is_greedy_from_the_right():
             assert [token.value for token in model.tokenize(word)] == backward(word, known, 16), word
 
 
-def test_the_bidirectional_cut_is_no_less_probable_than_either_greedy_one():
-    tokenizer = train_tokenizer(TEXT, algorithm="bidirectional-wordpiece", vocab_size=180, character_coverage=1.0)
+def drawn_words(letters: str, seed: int) -> dict[str, int]:
+    """Words in which cuts from the left, from the right and by search often differ."""
+    draw = random.Random(seed)
+    return {"".join(draw.choices(letters, k=draw.randint(3, 9))): 1 for _ in range(300)}
+
+
+@pytest.mark.parametrize("letters", ["abc", "abc.?("])
+def test_words_of_the_text_are_cut_from_the_better_side(letters: str):
+    """Exactly as chosen, whatever the search alone would do; other words are never cut less probably than that."""
+    words, others = drawn_words(letters, 0), drawn_words(letters, 1)
+    options = {"vocab_size": 40, "min_frequency": 1, "character_coverage": 1.0, "punctuation": "keep"}
+    tokenizer = train_tokenizer(sorted(words), algorithm="bidirectional-wordpiece", **options)
     model = tokenizer.backend_tokenizer.model
-    scores = dict(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"])
-    words = {f"▁{word}" for line in TEXT for word in re.findall(r"\w+", line)}
-    apart = 0
-    for word in words:
-        cuts = [forward(word, scores, 16), backward(word, scores, 16)]
-        apart += cuts[0] != cuts[1]
-        best = max(sum(scores[piece] for piece in cut) for cut in cuts)
-        assert sum(scores[token.value] for token in model.tokenize(word)) >= best - 1e-9
-    assert apart > 5  # the two sides do differ on this text
+    scores = dict(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"][len(SPECIALS) :])
+    kinds: Counter[str] = Counter()
+    for word in words | others:
+        left, right = (way(f"▁{word}", scores, 16) for way in (forward, backward))
+        worth = [math.fsum(scores[piece] for piece in cut) for cut in (left, right)]
+        found = pieces(tokenizer, word)
+        assert math.fsum(scores[piece] for piece in found) >= max(worth) - 1e-9
+        if word in words:
+            assert found == (left if worth[0] > worth[1] else right)
+            kinds["left"] += worth[0] > worth[1]
+            kinds["right"] += left != right and worth[1] > worth[0]
+            kinds["search"] += found != [token.value for token in model.tokenize(f"▁{word}")]
+    assert len(kinds) == 3 and min(kinds.values()) > 20
+
+
+def test_what_follows_the_first_cut_is_no_word_of_its_own():
+    """A word that needs two cuts gets them; not where its rest is a word, too, which must be cut as it is chosen."""
+    words = drawn_words("abc", 2)
+    model = ALGORITHMS["bidirectional-wordpiece"].learn(task(words, 40, min_frequency=1))
+    scores = dict(model["vocab"][len(SPECIALS) :])
+
+    def cuts(counts: dict[str, int]) -> dict[str, tuple[list[str], list[str]]]:
+        cut = tokenizer_of(model, cutters(task(counts, 40), model))
+        parts = {word: [part for part, _ in cut.pre_tokenizer.pre_tokenize_str(word)] for word in counts}
+        return {word: (cut.encode(word).tokens, parts[word]) for word in counts}
+
+    found = cuts(words)
+    word = next(word for word, (_, parts) in found.items() if len(parts) > 2)
+    assert found[word][0] == chosen(word, scores, 16)
+    rest = word.removeprefix(found[word][1][0])
+    again = cuts(words | {rest: 1})
+    assert again[rest][0] == chosen(rest, scores, 16) and len(again[word][1]) == 1
+    assert cuts({"abc": 1}) == {"abc": (chosen("abc", scores, 16), ["abc"])}
 
 
 def test_supertokens_cross_spaces_once_words_are_learnt():

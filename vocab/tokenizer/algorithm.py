@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lexigraft import InputError
 from vocab.registry import Registry
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Family = Literal["metaspace", "byte-level", "wordpiece"]
 BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
@@ -77,6 +81,7 @@ class Algorithm:
         across: pieces may hold several words, so the text is counted by lines, not by words.
         units: characters of the text -> smaller units than these.
         limits: says, one sentence each, where less than the whole text is learnt from.
+        cutters: parts of a pre-tokeniser, after all others, that what was learnt needs.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Algorithm:
     across: bool = False
     units: Callable[[Mapping[str, int]], Units] | None = None
     limits: Callable[[Task], list[str]] | None = None
+    cutters: Callable[[Task, Mapping[str, Any]], list[dict[str, Any]]] | None = None
 
 
 class TooManyPieces(InputError):
@@ -125,6 +131,16 @@ class TooFewPieces(InputError):
             found=f"vocab_size {task.vocab_size}",
             expected=f"at least {least}, or a lower character_coverage than {task.character_coverage:g}",
         )
+
+
+def tokenizer_of(model: Mapping[str, Any], cutters: Sequence[Mapping[str, Any]] = ()) -> Tokenizer:
+    """Make a tokenizer of a model alone, and of parts of a pre-tokeniser."""
+    from tokenizers import Tokenizer
+
+    bare: dict[str, Any] = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "model": model}
+    none = dict.fromkeys(("normalizer", "post_processor", "decoder"))
+    cut = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": list(cutters)}}
+    return Tokenizer.from_str(json.dumps(bare | none | cut))
 
 
 def covered(counts: Mapping[str, int], share: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from lexigraft import InputError
-from vocab.tokenizer.algorithm import Algorithm, Task, TooFewPieces, TooManyPieces
+from vocab.tokenizer.algorithm import Algorithm, Task, TooFewPieces, TooManyPieces, tokenizer_of
 
 _SIZES = tuple(1000 * 2**n for n in range(9))
 _ENOUGH = 100
@@ -79,7 +78,7 @@ def choose(
             if curve and size < 1.1 * curve[-1].size:
                 break
             model = chosen.learn(replace(task, vocab_size=size))
-        curve.append(_measured(model, task, size, held, held_words))
+        curve.append(_measured(chosen, model, task, size, held, held_words))
         told({"stage": "choosing", "size": size, "fertility": curve[-1].fertility, "bits": curve[-1].bits})
         if last or (len(curve) > 1 and _gain(*curve[-2:]) < gain):
             break
@@ -95,22 +94,25 @@ def _gain(a: Point, b: Point) -> float:
     return max(1 - (b.fertility / a.fertility) ** (1 / step), 1 - (b.bits / a.bits) ** (1 / step))
 
 
-def _measured(model: dict[str, Any], task: Task, size: int, held: Mapping[str, int], words: int) -> Point:
-    from tokenizers import Tokenizer
+def _measured(
+    chosen: Algorithm, model: dict[str, Any], task: Task, size: int, held: Mapping[str, int], words: int
+) -> Point:
+    backend = tokenizer_of(model, chosen.cutters(task, model) if chosen.cutters is not None else ())
 
-    bare: dict[str, Any] = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": []}
-    none = dict.fromkeys(("normalizer", "pre_tokenizer", "post_processor", "decoder"))
-    cut = Tokenizer.from_str(json.dumps(bare | none | {"model": model})).model.tokenize
+    def cut(part: str) -> list[int]:
+        return [token.id for piece, _ in backend.pre_tokenizer.pre_tokenize_str(part) for token in search(piece)]
+
+    search = backend.model.tokenize
     seen: Counter[int] = Counter()
     for part, count in task.counts.items():
-        for token in cut(part):
-            seen[token.id] += count
+        for index in cut(part):
+            seen[index] += count
     total = seen.total() + size
     pieces, code = 0, 0.0
     for part, count in held.items():
-        for token in cut(part):
+        for index in cut(part):
             pieces += count
-            code -= count * math.log2((seen[token.id] + 1) / total)
+            code -= count * math.log2((seen[index] + 1) / total)
     letters: Counter[str] = Counter()
     for part, count in task.counts.items():
         for letter in part:

@@ -18,6 +18,7 @@ from vocab.tokenizer.like import Likeness, default, override, post_processor_sta
 from vocab.tokenizer.like import like as likeness_of
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.roles import parts_of
 from vocab.tokenizer.sampling import remember
 from vocab.tokenizer.shell import PLACEHOLDERS, decoder_of, override_normaliser, shell_state
 from vocab.tokenizer.texts import Lines
@@ -252,6 +253,9 @@ def _finished(
             across=chosen.across,
             units=units,
         )
+    if chosen.cutters is not None:
+        parts = [*parts_of(shell["pre_tokenizer"]), *chosen.cutters(task, model)]
+        shell["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": parts}
     full = shell | {"added_tokens": added, "post_processor": post_processor_state(likeness), "model": model}
     roles = likeness.settings | {f"{role}_token": text for role, text in likeness.specials.items()}
     tokenizer = wrap(_backend(full), **roles)

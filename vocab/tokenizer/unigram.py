@@ -136,7 +136,8 @@ def with_given(pieces: list[tuple[str, float]], given: tuple[str, ...]) -> list[
     """
     scores = dict(pieces)
     missing = [piece for piece in dict.fromkeys(given) if piece not in scores]
-    spare = sorted((score, piece) for piece, score in pieces if len(piece) > 1 and piece not in given)
+    asked = frozenset(given)
+    spare = sorted((score, piece) for piece, score in pieces if len(piece) > 1 and piece not in asked)
     for _, piece in [entry for entry in spare if not entry[1].startswith("<0x")][: len(missing)]:
         del scores[piece]
     floor = min(scores.values(), default=0.0)
