@@ -112,13 +112,13 @@ def test_similarity_is_the_sum_of_the_cosines():
     assert np.asarray(evidence).shape == evidence.shape == (9, 10)
 
 
-@pytest.mark.parametrize("kind", ["counts+characters", "counts", "characters", "fasttext"])
+@pytest.mark.parametrize("kind", ["counts+characters", "counts", "characters", "fasttext", "skipgram"])
 def test_every_kind(kind, tmp_path):
-    options = {"min_count": 1, "dim": 8, "buckets": 1000} if kind == "fasttext" else {}
+    options = {"min_count": 1, "dim": 8, "buckets": 1000} if kind in ("fasttext", "skipgram") else {}
     found = vocab.token_vectors(TOKENIZER, LINES * 5, kind, cache=tmp_path, **options)
     assert found.shape[0] == len(TOKENIZER) and found.kind == kind
     assert found.frequency[[A, B, C, AB]].tolist() == [10, 15, 5, 0]
-    seen = [A, B, C] if kind in ("counts", "fasttext") else [A, B, C, AB, ABC, XBC]
+    seen = [A, B, C] if kind in ("counts", "fasttext", "skipgram") else [A, B, C, AB, ABC, XBC]
     assert np.flatnonzero(found.known).tolist() == seen
     again = vocab.token_vectors(TOKENIZER, LINES * 5, kind, cache=tmp_path, **options)
     assert np.array_equal(np.asarray(found), np.asarray(again))
@@ -134,6 +134,15 @@ def test_vectors_by_another_tokenizer():
     assert np.array_equal(found.dense[[AB, A]], own.dense[[5, 7]])
     assert np.array_equal(found.sparse[[AB, A]].toarray(), own.sparse[[5, 7]].toarray())
     assert found.frequency[[A, B, AB]].tolist() == [2, 0, 3]
+
+
+def test_fasttext_s_two_models():
+    """Both are trained on the same lines from the same seed: what differs is the model."""
+    lines = ["a b c ab", "b abc a", "c b a xbc"] * 200
+    options = {"min_count": 1, "dim": 8, "buckets": 1000, "cache": False}
+    one, two = (vocab.token_vectors(TOKENIZER, lines, kind, **options).dense for kind in ("fasttext", "skipgram"))
+    assert (one.any(axis=1) == two.any(axis=1)).all() and not np.allclose(one, two, atol=0.01)
+    assert np.allclose(np.linalg.norm(two[two.any(axis=1)], axis=1), 1)
 
 
 def test_fasttext_leaves_rare_tokens_without_a_vector():

@@ -13,7 +13,8 @@ from vocab.vectors.evidence import Evidence
 from vocab.vectors.words import WordFile
 
 _VERSION = 1  # a change in how vectors are made: kept ones no longer count
-KINDS = ("counts+characters", "counts", "characters", "fasttext", "words")
+KINDS = ("counts+characters", "counts", "characters", "fasttext", "skipgram", "words")
+_MODELS = {"fasttext": "cbow", "skipgram": "skipgram"}
 
 
 def token_vectors(
@@ -32,18 +33,18 @@ def token_vectors(
     Args:
         tokenizer: a tokenizer, folder, file, hub id or `Vocabulary`.
         texts: paths or a re-iterable of lines in the language; `characters` needs none.
-        kind: counts+characters (the default evidence), counts, characters, fasttext (as FOCUS published) or words
-            (fastText on words, turned to token vectors, as WECHSEL published); or a file of word vectors (fastText .bin
-            or .vec, word2vec, GloVe), which are turned to token vectors.
+        kind: counts+characters (the default evidence), counts, characters, fasttext (as FOCUS published), skipgram (the
+            same by fastText's other model) or words (fastText on words, turned to token vectors, as WECHSEL published);
+            or a file of word vectors (fastText .bin or .vec, word2vec, GloVe), which are turned to token vectors.
         via: cut the text with this tokenizer instead and give its vectors to the tokens that it shares with
             `tokenizer`, others none: for an extended vocabulary, the tokenizer of the language alone (FOCUS's extension
             mode).
         seed: seed of what is drawn (fastText's own is fixed).
         cache: keep vectors by content and use kept ones: a folder, or True for the user's cache folder. Nothing
-            means True for fasttext and word vectors, which take long, and False else.
+            means True for fastText and word vectors, which take long, and False else.
         progress: called with lines done.
-        options: for fasttext: dim, epochs, min_count, model, buckets, threads; for counts: contexts, rank; for words:
-            dim, epochs, min_count, buckets, threads, rule; for a file of word vectors: rule (see
+        options: for fasttext and skipgram: dim, epochs, min_count, buckets, threads; for counts: contexts, rank; for
+            words: dim, epochs, min_count, buckets, threads, rule; for a file of word vectors: rule (see
             `vocab.vectors.from_words`).
 
     Returns:
@@ -164,14 +165,14 @@ def _stored(
     """Dense vectors of the encoded text."""
 
     def make() -> np.ndarray:
-        if kind == "fasttext":
+        if kind in _MODELS:
             from vocab.vectors.fasttext import fasttext_vectors
 
-            return fasttext_vectors(vocabulary, ids, starts, **options)
+            return fasttext_vectors(vocabulary, ids, starts, model=_MODELS[kind], **options)
         from vocab.vectors.counts import count_vectors
 
         return count_vectors(vocabulary, ids, starts, seed=seed, **options)
 
-    cache = kind == "fasttext" if cache is None else cache
+    cache = kind in _MODELS if cache is None else cache
     name = {"version": _VERSION, "kind": kind, "seed": seed, **options}
     return _kept(cache, vocabulary.fingerprint, ids, starts, name, make)
