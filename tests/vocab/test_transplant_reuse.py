@@ -202,7 +202,8 @@ def test_damaged_checkpoints_are_refused(tiny_source, tmp_path):
 
 MEASURE = """
 import resource, sys
-import torch, transformers  # what the interpreter and the libraries take is not the transplant's
+import scipy.sparse, torch  # what the interpreter and the libraries take is not the transplant's
+from transformers import AutoTokenizer, BertForMaskedLM, LlamaForCausalLM
 import vocab
 from vocab.transplant.skeleton import Carrier
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -221,7 +222,10 @@ def megabytes(*arguments):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is read from `resource`")
 def test_a_large_vocabulary_takes_half_a_gigabyte(tmp_path):
-    """A source of 250,000 pieces, tokenizer and evidence included; its matrix of 16 MB does not count for much."""
+    """A source of 250,000 pieces, tokenizer and evidence included; its matrix of 16 MB does not count for much.
+
+    370 MB were seen: some 200 are the source's tokenizer and the view of it, 110 the evidence as it is made.
+    """
     from transformers import BertConfig, BertForMaskedLM
 
     syllables = [a + b for a in "bdfghjklmnprstwyz" for b in ("a", "e", "i", "o", "u", "an", "en", "in")]
@@ -238,7 +242,7 @@ def test_a_large_vocabulary_takes_half_a_gigabyte(tmp_path):
     )
     text = "\n".join(" ".join(new[i] for i in draw.integers(len(new), size=25)) for _ in range(20_000))
     (tmp_path / "text.txt").write_text(text + "\n", encoding="utf-8")
-    assert megabytes(tmp_path / "large", tmp_path / "target", tmp_path / "made", tmp_path / "text.txt") < 512
+    assert megabytes(tmp_path / "large", tmp_path / "target", tmp_path / "made", tmp_path / "text.txt") < 450
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is read from `resource`")
