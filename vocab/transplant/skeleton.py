@@ -131,7 +131,11 @@ class Carrier:
 
 
 def _skeleton(folder: Path) -> Carrier | None:
-    """Make a skeleton; None where the checkpoint lacks a tensor over the vocabulary under any name that is known."""
+    """Make a skeleton; None where the checkpoint lacks a tensor over the vocabulary under any name that is known.
+
+    Raises:
+        InputError: such a tensor has another shape than the configuration says.
+    """
     import torch
     import transformers
 
@@ -157,8 +161,15 @@ def _skeleton(folder: Path) -> Carrier | None:
     for tensor in _over_vocabulary(model):
         own = [(name, alias) for alias in aliases.get(id(tensor), []) for name in file_names.get(alias, ())]
         found = [_read(files[name], name) for name, _ in own]
-        if not found or any(value.shape != tensor.shape for value in found):
+        if not found:
             return None
+        for (name, _), value in zip(own, found, strict=True):
+            if value.shape != tensor.shape:
+                raise InputError(
+                    "weights and config.json are out of step: the model cannot be loaded", file=files[name],
+                    found=f"{name} of shape {tuple(value.shape)}",
+                    expected=f"{tuple(tensor.shape)}, as config.json says",
+                )  # fmt: skip
         swap(model, tensor, found[0])
         for (name, alias), value in zip(own, found, strict=True):
             # Some files hold a tied matrix under each of its names; where these differ, transformers loads it untied.
