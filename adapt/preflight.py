@@ -146,11 +146,13 @@ def refuse_bad_input(context: Context) -> None:
     for file in [*texts, *([corpus.heldout] if corpus.heldout else []), *corpus.select.like]:
         for _ in read_lines(file):
             pass
-    reference = config.pretrain.selective.reference
-    if reference and not (reference / "config.json").is_file():
-        raise InputError(
-            "pretrain.selective.reference: not a model folder", file=reference, expected="config.json in it"
-        )
+    models = {
+        "selective.reference": config.pretrain.selective.reference,
+        "distil.teacher": config.pretrain.distil.teacher,
+    }
+    for name, folder in models.items():
+        if folder and not (folder / "config.json").is_file():
+            raise InputError(f"pretrain.{name}: not a model folder", file=folder, expected="config.json in it")
     if corpus.triples:
         read_triples(corpus.triples)
     if config.transplant.dictionary:

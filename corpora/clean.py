@@ -27,7 +27,7 @@ SHORTEST = 4
 BLOCK = 50
 FEWEST_LINES = 20
 NO_LETTERS = "no letters"
-PORTIONS = 1 << 12, 1 << 18  # lines among which repeats are looked for at a time: at first, and at most
+PORTIONS = 1 << 12, 1 << 16  # lines among which repeats are looked for at a time: at first, and at most
 LINE = 128  # characters of a line, above which a portion has fewer
 Progress = Callable[[float, float, dict[str, Any]], None]
 
@@ -89,7 +89,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Write `train.txt`, `heldout.txt` and `facts.json` into a folder.
 
-    Memory does not grow with the text: it holds 262,144 lines at most, and the hashes of what is protected (some 2 kB a
+    Memory does not grow with the text: it holds some 100,000 lines at most, and the hashes of what is protected (some 2 kB a
     line, so that `heldout_lines` bounds them). Two lines are taken for the same when a 64-bit hash of their letters is:
     among ten million lines, one in 400,000 texts loses a line by that. The same input gives the same bytes.
 

@@ -146,7 +146,7 @@ class Stream:
             found += [row for batch in left[:count] for row in batch]
             if not self.packing:
                 break
-        return self.build(found, length)
+        return rows_of(found, length, self.symbols, apart=self.apart)
 
     def _arranged(self, length: int, budget: int) -> list[list[Row]]:
         """Arrange what is left of the window: batches, of one row when packed."""
@@ -181,28 +181,35 @@ class Stream:
         generator.shuffle(packed)
         return [[[parts[i] for i in row]] for row in packed]
 
-    def build(self, rows: Sequence[Row], length: int) -> Blocks:
-        """Put the special tokens around the parts of each row and pad to the longest row."""
-        s = self.symbols
-        ids = np.full((len(rows), length), s.pad, dtype=np.int64)
-        starts = np.zeros(ids.shape, dtype=bool)
-        documents = np.zeros(ids.shape, dtype=np.int16)
-        longest = 0
-        for r, row in enumerate(rows):
-            at = 0
-            for number, (own, words) in enumerate(row):
-                first = at
-                if s.begin is not None and (self.apart or not number):
-                    ids[r, at], at = s.begin, at + 1
-                ids[r, at : at + len(own)] = own
-                starts[r, at : at + len(own)] = words
-                starts[r, at] = True
-                at += len(own)
-                if s.end is not None:
-                    ids[r, at], at = s.end, at + 1
-                documents[r, first:at] = number + 1 if self.apart else 1
-            longest = max(longest, at)
-        return Blocks(ids[:, :longest], starts[:, :longest], documents[:, :longest])
+
+def rows_of(rows: Sequence[Row], length: int, symbols: Symbols, *, apart: bool) -> Blocks:
+    """Put the special tokens around the parts of each row and pad to the longest row.
+
+    Args:
+        rows: the parts of each.
+        length: tokens that a row may have.
+        symbols: special tokens.
+        apart: each part is a document of its own, with special tokens of its own.
+    """
+    ids = np.full((len(rows), length), symbols.pad, dtype=np.int64)
+    starts = np.zeros(ids.shape, dtype=bool)
+    documents = np.zeros(ids.shape, dtype=np.int16)
+    longest = 0
+    for r, row in enumerate(rows):
+        at = 0
+        for number, (own, words) in enumerate(row):
+            first = at
+            if symbols.begin is not None and (apart or not number):
+                ids[r, at], at = symbols.begin, at + 1
+            ids[r, at : at + len(own)] = own
+            starts[r, at : at + len(own)] = words
+            starts[r, at] = True
+            at += len(own)
+            if symbols.end is not None:
+                ids[r, at], at = symbols.end, at + 1
+            documents[r, first:at] = number + 1 if apart else 1
+        longest = max(longest, at)
+    return Blocks(ids[:, :longest], starts[:, :longest], documents[:, :longest])
 
 
 def _batches(sizes: Sequence[int], around: int, budget: int) -> list[list[int]]:

@@ -6,8 +6,8 @@ loss = -ln p(token) + weight * T^2 * KL(source at T || model at T), both softene
 Hoiem 2016, "Learning without Forgetting", section 3: the old model's answers stand for the old data; T = 2).
 
 The divergence runs over the vocabulary a block at a time and keeps two numbers a predicted token: neither model's
-logits are ever whole, and backward computes them again. It needs one vocabulary: with a replaced one, the two speak of
-different tokens, so that such arms are refused.
+logits are ever whole, and backward computes them again. It needs one vocabulary: with a replaced one the two speak of
+different tokens, and what can be compared is hidden states (adapt/pretrain/word_states.py).
 """
 
 from __future__ import annotations
@@ -51,8 +51,12 @@ class Teacher:
                 "pretrain.distil: the source model predicts no tokens that could be learnt from",
                 file=folder,
                 found="no language-modelling head" if new else "a head of an unknown kind",
-                expected="a source with its head, or pretrain.distil.weight = 0",
+                expected="a source with its head, match hidden-states, or pretrain.distil.weight = 0",
             )
+        rows = [len(each.decoder.weight) for each in (predictor, student) if not each.full]
+        if rows[0] != rows[-1]:
+            raise InputError("pretrain.distil: a teacher with another vocabulary", file=folder,
+                             found=f"{rows[0]} rows", expected=f"{rows[-1]} rows, or match hidden-states")  # fmt: skip
         return cls(predictor, options)
 
     def loss_sum(self, gathered: Any, decoder: Any, inputs: tuple[Any, ...]) -> Any:

@@ -92,7 +92,7 @@ def pretrain(
 
     folder.mkdir(parents=True, exist_ok=True)
     say: Progress = progress or (lambda done, total, facts: None)
-    texts = {"text": text, **beside.files, **options.selective.files}
+    texts = {"text": text, **beside.files, **options.selective.files, **options.distil.files}
     identity = _identity(model_dir, tokenizer_dir, texts, options, steps, seed, branch)
     first, end = (branch.step, branch.step + branch.steps) if branch else (0, steps)
     finished = read_json(folder / "finished.json")
@@ -142,18 +142,22 @@ def pretrain(
             if done:
                 break
             again = True
-        if not world.leads:
+        if not world.leads and setup.shards is None:
             return {}
         exported = _take_best(setup, watching, state, root, say)
 
         parameters = sum(p.numel() for p in setup.model.parameters())
         trained = sum(p.numel() for p in setup.trained.values())
         partial = folder / ".partial-model"
-        with saved.whole_or_nothing(partial, 4 * parameters), watching.exported():
-            save_plain(setup.tuning.finish(setup.model), tokenizer_dir, partial)
-            for file in partial.iterdir():
-                saved.sync(file)
-            move_into_place(partial, folder / "model")
+        with watching.exported():
+            model = setup.whole_model()
+            if not world.leads:
+                return {}
+            with saved.whole_or_nothing(partial, 4 * parameters):
+                save_plain(setup.tuning.finish(model), tokenizer_dir, partial)
+                for file in partial.iterdir():
+                    saved.sync(file)
+                move_into_place(partial, folder / "model")
         adapters = {file.name: file.stat().st_size for file in sorted((folder / "model").glob("adapter-*.safetensors"))}
         if adapters:
             notice = f"plain transformers loads model/ without what lies beside it: {', '.join(adapters)}"
@@ -177,6 +181,7 @@ def pretrain(
             "adapters": adapters,
             "precision": "bf16" if setup.bf16 else "fp32",
             "processes": world.size,
+            "sharding": options.sharding,
             "device": str(setup.device),
             "objective": setup.objective.name,
             "new_head": setup.new_head,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -24,13 +25,35 @@ Length = Annotated[int, Field(ge=8)]
 
 
 class Distil(Options):
-    """Learning from the source model's own predictions too, so that less of what it knows is lost."""
+    """Learning from the source model too, so that less of what it knows is lost."""
 
     weight: float = Field(0.0, ge=0)
-    """Weight of the divergence from the source's predictions beside the text's own loss; 0: none. The vocabulary must
-    be kept; costs memory for a second model and its forward pass."""
+    """Weight of the distance from the source beside the text's own loss; 0: none. Costs memory for a second model and
+    its forward pass."""
+    match: Literal["logits", "hidden-states"] = "logits"
+    """logits: the source's predictions, for a vocabulary that is kept. hidden-states: the last hidden states where a
+    word ends, for any vocabulary; a step takes about twice the time."""
     temperature: float = Field(2.0, gt=0)
-    """Divides both models' logits: the higher, the more the source's unlikely answers count."""
+    """logits: divides both models' logits; the higher, the more the source's unlikely answers count."""
+    teacher: Path | None = None
+    """Folder of the model that is learnt from; nothing means the source model."""
+    teacher_tokenizer: Path | None = None
+    """Folder of its tokenizer, where that is not in the model's."""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What of a teacher of its own decides the loss."""
+        folders = {"teacher": (self.teacher, "*.safetensors"), "teacher's": (self.teacher_tokenizer, "tokenizer.json")}
+        return {f"{name} {file.name}": file for name, (folder, kind) in folders.items() if folder is not None
+                for file in sorted(folder.glob(kind))}  # fmt: skip
+
+    @model_validator(mode="after")
+    def _temperature_divides_logits(self) -> Distil:
+        if self.match != "logits" and self.temperature != type(self).model_fields["temperature"].default:
+            raise ValueError(f"temperature belongs to match logits, found match {self.match}")
+        if self.teacher_tokenizer and not self.teacher:
+            raise ValueError("teacher_tokenizer needs a teacher")
+        return self
 
 
 class Pretrain(Options):
@@ -97,6 +120,9 @@ class Pretrain(Options):
     """bf16 matrix products where the processor has them."""
     processes: int = Field(1, ge=1)
     """Processes of this machine that train together, one a GPU; on processors they share `threads`."""
+    sharding: Literal["none", "full"] = "none"
+    """full: each process keeps its part of weights, gradients and optimiser states only (FSDP), for models that are
+    large for one GPU; loss, gradient and what is saved stay the same. none: all are whole in every process (DDP)."""
     gradient_checkpointing: bool = False
     """Compute a layer's inner states again in the backward pass instead of keeping them: less memory, a third slower,
     the same gradients."""
@@ -107,7 +133,7 @@ class Pretrain(Options):
     mix: Mix = Field(default_factory=Mix)
     """Corpora of other languages, text of the source's language, and facts, beside the language's own text."""
     distil: Distil = Field(default_factory=Distil)
-    """Distillation from the source model, against forgetting."""
+    """Distillation from the model before, against forgetting."""
     selective: Selective = Field(default_factory=Selective)
     """Loss on a share of the predicted tokens, chosen with a reference model."""
     objective_options: ObjectiveOptions = Field(default_factory=ObjectiveOptions)  # type: ignore[valid-type]
@@ -152,6 +178,19 @@ class Pretrain(Options):
     def _rows_fit(self) -> Pretrain:
         if self.optimizer == "adamw-rows" and self.processes > 1:
             raise ValueError(f"optimizer adamw-rows needs one process, found processes {self.processes}")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_fit(self) -> Pretrain:
+        thaws = self.tuning in TUNINGS.names and TUNINGS[self.tuning].at_step is not None
+        against = {
+            f"processes {self.processes}: there must be two or more": self.processes == 1,
+            "compile": self.compile,
+            "distil, whose teacher would be whole in every process": self.distil.weight > 0,
+            f"tuning {self.tuning}, which thaws weights on the way": thaws,
+        }
+        if self.sharding == "full" and any(against.values()):
+            raise ValueError(f"sharding full does not go with {'; '.join(n for n, found in against.items() if found)}")
         return self
 
     @model_validator(mode="after")

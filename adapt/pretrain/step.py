@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import torch
 
     from adapt.pretrain.distil import Teacher
+    from adapt.pretrain.sharding import Shards
+    from adapt.pretrain.word_states import Pairs, WordTeacher
     from vocab.head import Attention
 
 CLIP = 1.0  # largest gradient norm
@@ -62,7 +64,9 @@ class Setup:
     kept: list[Any]  # parameters whose gradient keeps its memory
     documents: DocumentAttention | None = None
     teacher: Teacher | None = None
+    word_teacher: WordTeacher | None = None
     reference: Setup | None = None  # says which tokens count
+    shards: Shards | None = None  # holds the model where its tensors are cut between the processes
     lr_scale: float = 1.0  # what watchers make of the rate
     decay: tuple[int, int] | None = None  # of a branch: first step and length of the rate's fall
 
@@ -75,6 +79,41 @@ class Setup:
         """Rows of a step's batch that go through the model at once."""
         tokens = self.options.micro_batch_tokens
         return len(batch.inputs) if tokens is None else max(1, tokens // batch.inputs.shape[1])
+
+    def run(self, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        """Call a function that computes with the model; where that is cut, all processes must."""
+        return function(*args, **more) if self.shards is None else self.shards(function, *args, **more)
+
+    def placed(self, tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Bring a checkpoint's tensor to the device; of what is cut, this process's part, as of the one it is like."""
+        if self.shards is None:
+            return tensor.to(self.device)
+        from adapt.pretrain.sharding import cut_like
+
+        return cut_like(tensor.to(self.device), like)
+
+    def whole_model(self) -> Any:
+        """Return the model to be saved; where it is cut, rank 0's is put together, for which all must call this."""
+        if self.shards is None:
+            return self.model
+        from adapt.pretrain.sharding import put_together
+
+        return put_together(self.model, self.world.leads)
+
+    def parts(self, batch: Batch, rows: int) -> Iterator[tuple[int, int, Batch]]:
+        """First and last + 1 row of each of this process's parts of a batch, and the part.
+
+        Where the model is cut, every process has as many, the last ones without a token to predict.
+        """
+        begin, end = self.world.share(len(batch.inputs))
+        longest = end - begin if self.shards is None else -(-len(batch.inputs) // self.world.size)
+        for first in range(begin, begin + longest, rows):
+            last = min(first + rows, end)
+            if first < last:
+                yield first, last, batch.part(first, last)
+            else:
+                yield first, first, replace(batch.part(0, 1), rows=batch.rows[:0], columns=batch.columns[:0],
+                                            labels=batch.labels[:0])  # fmt: skip
 
     def take(self, step: int) -> Blocks:
         """Draw a step's blocks."""
@@ -132,7 +171,9 @@ def set_up(
         recompute(model, model_dir)
     world = World.here()
     on = device(world.local_rank, world.local_size)
-    model = tuning.prepare(model, tuning_options).to(on)
+    model = tuning.prepare(model, tuning_options)
+    if options.sharding == "none":
+        model = model.to(on)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
         raise InputError(f"the tuning {tuning.name!r} leaves nothing to train", file=model_dir)
@@ -140,24 +181,40 @@ def set_up(
     if not options.compile:
         use_plain_products(model)
     predictor = Predictor.of(model)
-    apart = None
+    documents = None
     if options.packing and options.attention == "document":
-        apart = DocumentAttention.of(predictor, not objective.bidirectional, options.sequence_length, model_dir)
+        documents = DocumentAttention.of(predictor, not objective.bidirectional, options.sequence_length, model_dir)
     corpora = {TEXT: tokens, **(others or {})}
     stream = mixed(lambda each: stream_of(each, symbols, options, seed), corpora, options.mix, seed)
-    teacher = None
-    if options.distil.weight:
+    distil, teacher, word_teacher = options.distil, None, None
+    before = distil.teacher or model_dir
+    if distil.weight and distil.match == "logits":
         from adapt.pretrain.distil import Teacher
 
-        teacher = Teacher.of(model_dir, objective.auto_class, options.distil, predictor)
+        teacher = Teacher.of(before, objective.auto_class, distil, predictor)
+    elif distil.weight:
+        from adapt.pretrain.word_states import WordTeacher
+
+        words = distil.teacher_tokenizer or distil.teacher or tokenizer_dir
+        word_teacher = WordTeacher.of(before, words, objective.auto_class, predictor, tokenizer,
+                                      apart=documents is not None, weight=distil.weight)  # fmt: skip
     if options.compile:
         model.base_model.compile(dynamic=True)
+    shards = None
+    if options.sharding == "full":
+        from adapt.pretrain.sharding import Shards
+
+        shards = Shards(model, on, world.size)
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     model.train()
-    optimizer = make_optimizer(model, trained, options)
-    setup = Setup(model, predictor, objective, objective_options, tuning, tuning_options, symbols, stream, trained,
-                 optimizer, options, steps, seed, new, wants_bf16(options.precision, on), on, world,
-                 vocabulary_matrices(model, predictor.decoder, by_rows(model, options)), apart,
-                 teacher=teacher)  # fmt: skip
+    setup = Setup(
+        model=model, predictor=predictor, objective=objective, objective_options=objective_options, tuning=tuning,
+        tuning_options=tuning_options, symbols=symbols, stream=stream, trained=trained,
+        optimizer=make_optimizer(model, trained, options), options=options, steps=steps, seed=seed, new_head=new,
+        bf16=wants_bf16(options.precision, on), device=on, world=world,
+        kept=[] if shards else vocabulary_matrices(model, predictor.decoder, by_rows(model, options)),
+        documents=documents, shards=shards, teacher=teacher, word_teacher=word_teacher,
+    )  # fmt: skip
     if options.selective.reference is not None:
         setup.reference = reference_for(setup, options.selective.reference, tokenizer_dir)
     return setup
@@ -168,7 +225,7 @@ def _options_for(spec: Any, given: Any) -> Any:
     return getattr(given, spec.name.replace("-", "_"))
 
 
-def _attention(setup: Setup, batch: Batch) -> tuple[Attention, torch.Tensor | None]:
+def attention_of(setup: Setup, batch: Batch | Blocks) -> tuple[Attention, torch.Tensor | None]:
     """Make what tells the model who attends to whom, and its position ids where they begin anew."""
     if setup.documents is not None and batch.documents.max() > 1:
         return setup.documents.inputs(moved(batch.documents, setup.device))
@@ -180,12 +237,16 @@ def forward(setup: Setup, batch: Batch, teacher: Teacher | None = None, *, each:
 
     With `each` the nats of each token, without a teacher.
     """
+    return setup.run(_forward, setup, batch, teacher, each)
+
+
+def _forward(setup: Setup, batch: Batch, teacher: Teacher | None, each: bool) -> torch.Tensor:
     from torch.nn.functional import cross_entropy
 
     from adapt.pretrain.loss import token_cross_entropy
 
     flat = moved(batch.rows * batch.inputs.shape[1] + batch.columns, setup.device)
-    attention, positions = _attention(setup, batch)
+    attention, positions = attention_of(setup, batch)
     with autocast(setup.bf16, setup.device):
         inputs = moved(batch.inputs, setup.device), attention, flat, positions
         gathered = setup.predictor.gathered(*inputs)
@@ -201,26 +262,29 @@ def forward(setup: Setup, batch: Batch, teacher: Teacher | None = None, *, each:
         return losses.sum() if teacher is None else losses.sum() + teacher.loss_sum(gathered, decoder, inputs)
 
 
-def accumulate(setup: Setup, batch: Batch) -> float:
+def accumulate(setup: Setup, batch: Batch, pairs: Pairs | None = None) -> float:
     """Add the gradient of a whole step and return its loss in nats a predicted token.
 
     The step's rows are cut between the processes, and those of each into micro-batches. The nats of every part are
-    divided by the predicted tokens of the whole step: the cut changes neither loss nor gradient.
+    divided by the predicted tokens of the whole step: the cut changes neither loss nor gradient. So it is with `pairs`,
+    the words whose states are compared with the model before, and their number.
     """
     predicted = max(1, len(batch.labels))
     losses = []
-    micro = setup.micro_rows(batch)
-    begin, end = setup.world.share(len(batch.inputs))
     with added_in_place(setup.model, setup.kept, by_rows(setup.model, setup.options)):
-        for first in range(begin, end, micro):
-            part = batch.part(first, min(first + micro, end))
-            if not len(part.labels):
-                continue
-            loss = forward(setup, part, setup.teacher) / predicted
-            loss.backward()
-            losses.append(loss.detach())
-    setup.world.add_gradients([p for p in setup.trained.values() if p.requires_grad])
+        for first, last, part in setup.parts(batch, setup.micro_rows(batch)):
+            if len(part.labels) or setup.shards:
+                losses.append(_backward(forward(setup, part, setup.teacher) / predicted))
+            if pairs is not None and setup.word_teacher is not None and len(words := pairs.part(first, last)):
+                losses.append(_backward(setup.word_teacher.loss_sum(setup, words) / len(pairs)))
+    if setup.shards is None:
+        setup.world.add_gradients([p for p in setup.trained.values() if p.requires_grad])
     return setup.world.totals([sum(map(float, losses))])[0]
+
+
+def _backward(loss: torch.Tensor) -> torch.Tensor:
+    loss.backward()
+    return loss.detach()
 
 
 def train_step(setup: Setup, step: int) -> dict[str, Any]:
@@ -245,8 +309,9 @@ def train_step(setup: Setup, step: int) -> dict[str, Any]:
         batch = select(setup, setup.reference, batch, options.selective.share)
     torch.manual_seed((setup.seed * 1_000_003 + step + (setup.world.rank << 48)) % (1 << 63))  # dropout
     clear(setup.optimizer, setup.kept)
-    loss = accumulate(setup, batch)
-    norm = clip(setup.trained.values(), CLIP)
+    pairs = setup.word_teacher.pairs(blocks) if setup.word_teacher is not None else None
+    loss = accumulate(setup, batch, pairs)
+    norm = clip(setup.trained.values(), CLIP, setup.world if setup.shards else None)
     if math.isfinite(loss) and math.isfinite(norm):
         setup.optimizer.step()
     return {"loss": loss, "predicted": len(batch.labels), "tokens": int(batch.attention.sum()), "lr": rate,
@@ -260,9 +325,7 @@ def heldout_loss(setup: Setup, batch: Batch) -> float:
     setup.model.eval()
     with torch.no_grad():
         total = 0.0
-        begin, end = setup.world.share(len(batch.inputs))
-        for first in range(begin, end, 8):
-            part = batch.part(first, min(first + 8, end))
-            total += float(forward(setup, part)) if len(part.labels) else 0.0
+        for _, _, part in setup.parts(batch, 8):
+            total += float(forward(setup, part)) if len(part.labels) or setup.shards else 0.0
     setup.model.train()
     return setup.world.totals([total])[0] / max(1, len(batch.labels))

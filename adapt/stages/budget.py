@@ -12,6 +12,7 @@ from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
 from adapt.pretrain.mixing import SOURCE, TEXT, TRIPLES, shares
+from adapt.pretrain.options import Pretrain
 from adapt.stages.source import source_files, tokenizer_folder
 from lexigraft import InputError
 
@@ -33,6 +34,16 @@ def origin(context: Context, arm: str) -> tuple[Path, Path]:
         model = context.path(PREPARED[arm][-1]) / "model"
         return model, model
     return context.source, tokenizer_folder(context.config.source, context.source)
+
+
+def options_for(context: Context, arm: str) -> Pretrain:
+    """Return the settings of an arm's training; one with a new vocabulary is told where the model before it lies."""
+    options = context.config.pretrain
+    if arm not in PREPARED or not options.distil.weight or options.distil.teacher:
+        return options
+    words = tokenizer_folder(context.config.source, context.source)
+    distil = options.distil.model_copy(update={"teacher": context.source, "teacher_tokenizer": words})
+    return options.model_copy(update={"distil": distil})
 
 
 def _sizes(context: Context) -> dict[str, int]:
@@ -67,7 +78,7 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
             if options.epochs is not None:  # of the language's own text, which has a share of the steps
                 steps[arm] = math.ceil(steps[arm] / shares(_sizes(context), options.mix)[TEXT])
             continue
-        measured[arm] = measure(model, tokenizer, text, options, context.config.seed, progress=told)
+        measured[arm] = measure(model, tokenizer, text, options_for(context, arm), context.config.seed, progress=told)
         # The new vocabulary's own preparation is paid by the arm that uses it: the arms are compared at equal time.
         spent = sum(context.facts(name)["seconds"] for name in PREPARED.get(arm, ()))
         steps[arm] = estimated_steps(options, measured[arm], 0.0, spent)

@@ -11,7 +11,7 @@ from adapt.events import Report
 from adapt.files import write_json
 from adapt.graph import Context, Stage
 from adapt.pretrain.watchers.watcher import refuse
-from adapt.stages.budget import PREPARED, origin
+from adapt.stages.budget import PREPARED, options_for, origin
 from adapt.stages.corpus import beside
 from adapt.stages.source import source_files
 
@@ -33,13 +33,13 @@ def train(context: Context, arm: str, folder: Path, report: Report, branch: Bran
     from adapt.pretrain.engine import pretrain
 
     model, tokenizer = origin(context, arm)
-    corpus, options = context.path("corpus"), context.config.pretrain
+    corpus = context.path("corpus")
     facts = pretrain(
         model,
         tokenizer,
         corpus / "train.txt",
         corpus / "heldout.txt",
-        options,
+        options_for(context, arm),
         steps=context.facts("budget")["steps"][arm],
         seed=context.config.seed,
         folder=folder,
@@ -71,6 +71,7 @@ def stage(config: RunConfig, source: Path, arm: str) -> Stage:
     files = (
         *(source_files(config.source, source) if arm == "keep" else ()),
         *config.pretrain.selective.files.values(),
+        *config.pretrain.distil.files.values(),
         *([dictionary] if dictionary else []),
     )
     options |= {"threads": config.threads, "device": config.device}
