@@ -88,6 +88,11 @@ def test_parity_and_lines_that_belong_together(tmp_path: Path):
     (tmp_path / "b.txt").write_text("ma\nma\nma\n")
     found = row(TOKENIZER, parallel=(tmp_path / "a.txt", tmp_path / "b.txt"))
     assert found["parity"] == (1 + 0 + 3) / 9
+    pairs = [("gida", "ma"), ("ma", "ma")]
+    assert row(TOKENIZER, parallel=pairs)["parity"] == row(TOKENIZER, parallel={"x": [*pairs]})["parity"] == 4 / 6
+    for wrong in (tmp_path / "a.txt", ["ma"], [("ma", "ma", "ma")]):
+        with pytest.raises(InputError, match="parallel text has two sides"):
+            row(TOKENIZER, parallel=wrong)
     with pytest.raises(InputError, match="found 3 and 1 lines"):
         row(TOKENIZER, parallel=(tmp_path / "a.txt", ["ma"]))
 
@@ -241,6 +246,7 @@ def test_agrees_with_tokenization_scorer():
 AWKWARD = [
     "gidaje,  gida", " ma", "ma ", "ma\u00a0gida", "ma\u200b gida \u200b ma", "´ma gida", "\u0301ma ma", "ma ▁ gida▁ma",
     "(gida) 'ma' ma's 12 345", "m\tgida", "ma\u2028gida", "ƙ ƙ ƙƙ",
+    "gida ma gida \u200b ma gida ma  gida ma ", "ma gida ma \u0301ma gida ma \u00a0ma gida gida",
 ]  # fmt: skip
 ADDED = ["gida <unk>ma <mask> gida", "<unk>", "[MASK]gida"]  # these make every line be cut whole
 

@@ -41,7 +41,7 @@ def compare(
         tokenizers: name -> anything that `Vocabulary.of` takes.
         texts: a file, files, or lines that can be gone through twice.
         parallel: two texts, line by line translations of each other: the language, and the one it is held against;
-            or language -> two such texts.
+            or a list of such (line, line) pairs; or language -> either.
         words: text whose white space separates words as people cut them (a treebank), or a list of lists of words.
         morphemes: word -> its morphemes in order, or a file of lines `word<tab>mor phemes`.
         base: name of the tokenizer that others are held against; the first where None.

@@ -117,7 +117,7 @@ def _sides(parallel: Any) -> Sides:
     pairs: Mapping[str, Any] = parallel if isinstance(parallel, Mapping) else {"": parallel}
     sides: Sides = {}
     for language, pair in pairs.items():
-        first, second = (read_text(side, blank=True) for side in pair)
+        first, second = (read_text(side, blank=True) for side in _two(pair))
         lengths = [int(side.totals["lines"].sum()) for side in (first, second)]
         if lengths[0] != lengths[1]:
             raise InputError(
@@ -128,6 +128,17 @@ def _sides(parallel: Any) -> Sides:
         if first.words and second.words:
             sides[language] = (first, second)
     return sides
+
+
+def _two(given: Any) -> list[Any]:
+    """Take two texts as they are, and a list of (line, line) pairs apart into two."""
+    sides = list(given) if isinstance(given, list | tuple) else []
+    if len(sides) == 2 and not all(isinstance(side, tuple) for side in sides):
+        return sides
+    if not sides or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in sides):
+        found = f"{len(sides)} texts" if sides else type(given).__name__
+        raise InputError("parallel text has two sides", found=found, expected="two texts, or (line, line) pairs")
+    return [list(side) for side in zip(*sides, strict=True)]
 
 
 def _sentences(words: Any) -> list[list[str]]:
