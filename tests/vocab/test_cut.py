@@ -91,13 +91,19 @@ def test_signs_are_taken_off_only_where_no_piece_holds_them(words, pieces, lower
 @settings(max_examples=150, deadline=None)
 def test_splitting_is_that_of_each_line(lines):
     splitter = Splitter()
-    ids, counts, odd = splitter.split(lines)
-    words, signs = splitter.words, splitter.signs
-    assert [words[n] for n in ids] == [word for line in lines for word in line.split()]
-    assert counts.tolist() == [len(line.split()) for line in lines]
-    for line, is_odd in zip(lines, odd.tolist(), strict=True):
-        parts = line.split()
-        assert is_odd == (bool(parts) and (line != " ".join(parts) or signs.strange(parts) != []))
+    ids, counts = splitter.split(lines)
+    lexicon, signs = splitter.lexicon, splitter.signs
+    words = lexicon.words
+    assert set(words) == {word for line in lines for word in line.split()} and len(set(words)) == len(words)
+    for line, items in zip(lines, np.split(ids, np.cumsum(counts)[:-1]) if lines else [], strict=True):
+        parts = [words[item] if item >= 0 else lexicon.spans[~item][0] for item in items]
+        assert " ".join(parts) == (line if line.strip() else "")
+        assert [lexicon.spans[~item][1] for item in items if item < 0] == [n == 0 for n in np.flatnonzero(items < 0)]
+        assert not lexicon.strange[items[items >= 0]].any()
+        for span in [part for part, item in zip(parts, items, strict=True) if item < 0]:
+            chunks = span.split(" ")
+            odd = [not chunk or chunk.split() != [chunk] or signs.strange([chunk]) != [] for chunk in chunks]
+            assert any(odd) and odd.index(True) < 2 and odd[::-1].index(True) < 2
     for word, core, joined in zip(words, signs.cores(words), signs.joined(words), strict=True):
         inside = [n for n, letter in enumerate(word) if unicodedata.category(letter)[0] in "LMN"]
         assert core == (word[inside[0] : inside[-1] + 1] if inside else "")

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import cached_property
 from string import ascii_letters, digits
 from typing import Any
 
@@ -27,7 +27,7 @@ from vocab.view import Vocabulary, byte_alphabet
 
 _TOGETHER = 100
 _FEW = 20
-_LINES = 5000
+_CHARACTERS = 1 << 22  # of a batch, each line counted as 64 more
 _CHECKED = 500
 _LOCAL = frozenset(
     {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "BertNormalizer", "Precompiled"}
@@ -55,6 +55,16 @@ class Cut:
     words: Pieces
     mark: str | None
 
+    @cached_property
+    def spans(self) -> Pieces:
+        """How the lexicon's spans are cut where they stand."""
+        mark = self.mark or ""
+        return Pieces.of(self.view, [span if begins else mark + span for span, begins in self.lexicon.spans])
+
+    @cached_property
+    def _items(self) -> Pieces:
+        return self.words + self.spans
+
     def begin(self, places: np.ndarray) -> Pieces:
         """Cut words as at the beginning of a line; `places` are theirs in the lexicon."""
         if not self.mark:
@@ -62,19 +72,21 @@ class Cut:
         return Pieces.of(self.view, [self.lexicon.words[place] for place in places.tolist()])
 
     def lines(self, ids: np.ndarray, counts: np.ndarray) -> Pieces:
-        """Put plain lines together from their words.
+        """Put lines together from their words and spans.
 
         Args:
-            ids: places of all words in the lexicon, int64 (words,).
-            counts: how many words each line has, int64 (lines,).
+            ids: what `Splitter.split` gives, or places of words in the lexicon; int64 (items,).
+            counts: how many each line has, int64 (lines,).
         """
-        if not self.mark:
-            return self.words.take(ids, counts)
-        first = (np.cumsum(counts) - counts)[counts > 0]
-        begins, place = np.unique(ids[first], return_inverse=True)
-        ids = ids.copy()
-        ids[first] = len(self.words) + place
-        return (self.words + self.begin(begins)).take(ids, counts)
+        items = self._items
+        place = np.where(ids < 0, len(self.words) + ~ids, ids)
+        if self.mark:
+            first = (np.cumsum(counts) - counts)[counts > 0]
+            first = first[ids[first] >= 0]
+            begins, number = np.unique(ids[first], return_inverse=True)
+            place[first] = len(items) + number
+            items += self.begin(begins)
+        return items.take(place, counts)
 
 
 def cut_words(view: Vocabulary, lexicon: Lexicon, lines: Sequence[str]) -> Cut:
@@ -83,7 +95,8 @@ def cut_words(view: Vocabulary, lexicon: Lexicon, lines: Sequence[str]) -> Cut:
     Args:
         view: the tokenizer.
         lexicon: the words of a text.
-        lines: some plain lines of it (see `Splitter.split`), on which it is checked that words are cut alike alone.
+        lines: some lines of it without spans (see `Splitter.split`), on which it is checked that words are cut alike
+            alone.
 
     Returns:
         The words' tokens, and whether lines may be put together from them.
@@ -110,15 +123,15 @@ def cut_lines(view: Vocabulary, lines: Lines, told: Callable[[int], None] | None
     Returns:
         The tokens of each line.
     """
-    splitter, batches, odd_lines = Splitter(), [], list[str]()
+    splitter, batches = Splitter(), []
     checked, step, done = list[str](), 1, 0
     alone = looks_at_words_alone(view.backend)
     for batch in batched(lines):
         if alone:
-            ids, counts, odd = splitter.split(batch)
-            batches.append((ids.astype(np.int32), counts, odd))
-            odd_lines += [batch[place] for place in np.flatnonzero(odd).tolist()]
-            checked += [batch[n] for n in range(-done % step, len(batch), step) if counts[n] and not odd[n]]
+            ids, counts = splitter.split(batch)
+            batches.append((ids.astype(np.int32), counts))
+            plain = without_spans(ids, counts)
+            checked += [batch[n] for n in range(-done % step, len(batch), step) if plain[n]]
             while len(checked) > _CHECKED:
                 checked, step = checked[::2], 2 * step
         done += len(batch)
@@ -127,20 +140,25 @@ def cut_lines(view: Vocabulary, lines: Lines, told: Callable[[int], None] | None
     cut = cut_words(view, splitter.lexicon, checked)
     if cut.mark is None:
         return Pieces.joined(Pieces.of(view, batch) for batch in batched(lines))
-    whole = Pieces.of(view, odd_lines)
-    parts, first = [], 0
-    for ids, counts, odd in batches:
-        plain = cut.lines(ids[np.repeat(~odd, counts)], counts[~odd])
-        place = np.where(odd, len(plain) + np.cumsum(odd) - 1, np.cumsum(~odd) - 1)
-        parts.append((plain + whole.take(np.arange(first, first + odd.sum()))).take(place))
-        first += int(odd.sum())
-    return Pieces.joined(parts)
+    return Pieces.joined(cut.lines(*batch) for batch in batches)
+
+
+def without_spans(ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Mark the lines that consist of words only, at least one; arguments are what `Splitter.split` gives."""
+    spans = np.bincount(np.repeat(np.arange(len(counts)), counts)[ids < 0], minlength=len(counts))
+    return (counts > 0) & (spans == 0)
 
 
 def batched(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Give some thousand lines at a time."""
-    each = iter(lines)
-    while batch := list(islice(each, _LINES)):
+    """Give some thousand lines at a time, fewer where they are long."""
+    batch, room = list[str](), _CHARACTERS
+    for line in lines:
+        batch.append(line)
+        room -= len(line) + 64
+        if room < 0:
+            yield batch
+            batch, room = [], _CHARACTERS
+    if batch:
         yield batch
 
 
@@ -154,7 +172,7 @@ class _Checked:
 
     def __init__(self, view: Vocabulary, lines: Sequence[str], lexicon: Lexicon | None = None) -> None:
         splitter = Splitter()
-        self.ids, self.counts, _ = splitter.split(lines)
+        self.ids, self.counts = splitter.split(lines)
         self.lexicon = splitter.lexicon
         if lexicon is not None:
             place = lexicon.place

@@ -6,11 +6,10 @@ Nothing here is done word by word in Python that can be done for some thousand w
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
-from itertools import chain, count, islice
+from itertools import compress, count, islice
 from unicodedata import is_normalized
 
 import numpy as np
@@ -18,7 +17,6 @@ import numpy as np
 SPACE = "▁"  # what Metaspace tokenizers write for a space
 SIGNS = ",.;:!?)\"'"
 """Signs that often end a word, and stand alone in most vocabularies."""
-_WHITE = [chr(code) for code in range(0x3001) if chr(code).isspace() and code != 0x20]
 
 
 class Signs:
@@ -96,10 +94,13 @@ class Lexicon:
         words: the words, none with white space in it.
         strange: bool (words,), the word might be cut otherwise beside others.
         signs: what is known of their characters.
+        spans: parts of lines that must be cut whole, and whether each begins its line; see `Splitter.split`.
     """
 
-    def __init__(self, words: list[str], strange: np.ndarray, signs: Signs) -> None:
-        self.words, self.strange, self.signs = words, strange, signs
+    def __init__(
+        self, words: list[str], strange: np.ndarray, signs: Signs, spans: Sequence[tuple[str, bool]] = ()
+    ) -> None:
+        self.words, self.strange, self.signs, self.spans = words, strange, signs, spans
 
     def __len__(self) -> int:
         return len(self.words)
@@ -143,98 +144,98 @@ class Lexicon:
 
 
 class Splitter:
-    """Parts lines at white space and numbers their words; a new word gets the next number."""
+    """Parts lines at spaces and numbers their words; a new word gets the next number."""
 
     def __init__(self) -> None:
         self._number: defaultdict[str, int] = defaultdict(count().__next__)
+        self._spans: defaultdict[tuple[str, bool], int] = defaultdict(count().__next__)
         self._strange: set[str] = set()
         self.signs = Signs()
 
     @property
-    def words(self) -> list[str]:
-        """The words so far."""
-        return list(self._number)
-
-    @property
     def lexicon(self) -> Lexicon:
-        """The words so far, and what is known of them."""
+        """The words and spans so far, and what is known of them."""
         strange = np.zeros(len(self._number), dtype=bool)
-        strange[[self._number[word] for word in self._strange]] = True
-        return Lexicon(self.words, strange, self.signs)
+        strange[[self._number[word] for word in self._strange if word in self._number]] = True
+        return Lexicon(list(self._number), strange, self.signs, list(self._spans))
 
     def number(self, words: Collection[str]) -> np.ndarray:
         """Return the number of each word, int64."""
         known = len(self._number)
-        ids = np.fromiter(map(self._number.__getitem__, words), dtype=np.int64, count=len(words))
-        fresh = list(islice(reversed(self._number), len(self._number) - known))
-        self.signs.learn(fresh)
-        self._strange.update(self.signs.strange(fresh))
+        ids = self._numbers(words)
+        self._learn(list(islice(reversed(self._number), len(self._number) - known)))
         return ids
 
-    def split(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Part lines.
+    def split(self, lines: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Part lines into words, and spans where white space other than single spaces or a strange word stands.
+
+        A span is one word longer on either side, so that wherever a line is parted plain words meet at one space.
 
         Args:
             lines: some thousand lines.
 
         Returns:
-            Numbers of all words, int64 (words,); how many each line has, int64 (lines,); and which lines are odd, bool
-            (lines,): white space other than single spaces between words stands in them, or a strange word does.
+            Numbers of all words, and -1 - number for a span, int64 (items,); and how many items each line has, int64
+            (lines,): none where it is blank.
         """
-        text = " ".join(lines)
-        ids = self.number(text.split())
         counts = np.array([line.count(" ") + 1 for line in lines], dtype=np.int64)
-        odd = np.zeros(len(lines), dtype=bool)
-        for place, parts in self._irregular(text, lines):
-            counts[place] = len(parts)
-            odd[place] = len(parts) > 0
-        return ids, counts, odd
+        if not lines:
+            return counts, counts
+        data = f"{' '.join(lines)} ".encode("utf-8", "surrogatepass")
+        edges = np.concatenate([[0], np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == ord(" ")) + 1])
+        written, place = _different(data, edges)
+        self._learn([word for word in written if word and word not in self._number])
+        plain = np.array([word != "" and word not in self._strange for word in written], dtype=bool)
+        ids = np.full(len(written), -1, dtype=np.int64)
+        ids[plain] = self._numbers(list(compress(written, plain.tolist())))
+        ids = ids[place]
+        return (ids, counts) if plain.all() else self._with_spans(ids, counts, data, edges)
 
-    def count(self, lines: Sequence[str]) -> Counted:
-        """Count the words of lines, which takes less than parting them.
+    def _with_spans(
+        self, ids: np.ndarray, counts: np.ndarray, data: bytes, edges: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Put spans where -1 stands; `edges` are the bytes where words begin, and the end."""
+        ends = np.cumsum(counts)
+        odd = np.flatnonzero(ids < 0)
+        line = np.searchsorted(ends, odd, side="right")
+        starts, stops = np.maximum(odd - 1, (ends - counts)[line]), np.minimum(odd + 2, ends[line])
+        apart = starts[1:] >= stops[:-1]
+        starts, stops = starts[np.append(True, apart)], stops[np.append(apart, True)]
+        kept = np.ones(len(ids), dtype=bool)
+        for start, stop, begins in zip(
+            starts.tolist(), stops.tolist(), np.isin(starts, ends - counts).tolist(), strict=True
+        ):
+            span = data[edges[start] : edges[stop] - 1].decode("utf-8", "surrogatepass")
+            words = span.split()
+            known = len(self._spans)
+            if words and (number := self._spans[span, begins]) == known:
+                self.number(words)
+            kept[start + bool(words) : stop] = False
+            ids[start] = ~number if words else 0
+        return ids[kept], np.add.reduceat(kept, ends - counts, dtype=np.int64)
 
-        Args:
-            lines: some thousand lines.
-        """
-        text = " ".join(lines)
-        counted = Counter(text.split())
-        ids = self.number(counted)
-        irregular = dict(self._irregular(text, lines))
-        first = Counter([line.split(" ", 1)[0] for n, line in enumerate(lines) if n not in irregular])
-        apart = Counter(chain.from_iterable(irregular.values()))
-        odd = [place for place, parts in irregular.items() if parts]
-        return Counted(self._often(counted, ids), self._often(first), self._often(apart), odd)
+    def _numbers(self, words: Collection[str]) -> np.ndarray:
+        return np.fromiter(map(self._number.__getitem__, words), dtype=np.int64, count=len(words))
 
-    def _often(self, counted: Counter[str], ids: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        often = np.fromiter(counted.values(), dtype=np.int64, count=len(counted))
-        return self.number(counted) if ids is None else ids, often
-
-    def _irregular(self, text: str, lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-        """Find lines that are odd or blank: their places and their words."""
-        edges = {"", " ", *self.signs.marks}
-        suspects = [*_WHITE, *(self.signs.known - self.signs.plain), *(f" {mark}" for mark in self.signs.marks), "  "]
-        found = {place for place, line in enumerate(lines) if line[:1] in edges or line[-1] == " "}
-        for suspect in suspects:
-            if suspect in text:
-                found.update([place for place, line in enumerate(lines) if suspect in line])
-        for place in sorted(found):
-            parts = lines[place].split()
-            if not parts or lines[place] != " ".join(parts) or not self._strange.isdisjoint(parts):
-                yield place, parts
+    def _learn(self, words: Sequence[str]) -> None:
+        """Look at new words."""
+        self.signs.learn(words)
+        self._strange.update(self.signs.strange(words))
 
 
-@dataclass(frozen=True)
-class Counted:
-    """How often words stand in some lines: each time the numbers of the words, and how often, both int64.
+def _different(data: bytes, edges: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Find the different words of a text.
 
-    Attributes:
-        every: all words.
-        first: those that begin a line that is not odd.
-        apart: those in odd lines.
-        odd: places of the odd lines; see `Splitter.split`.
+    Args:
+        data: UTF-8 with a space behind each word.
+        edges: the bytes where words begin, and the end, int64 (words + 1,).
+
+    Returns:
+        The different words, and the place of each word among them.
     """
+    import pyarrow as pa
 
-    every: tuple[np.ndarray, np.ndarray]
-    first: tuple[np.ndarray, np.ndarray]
-    apart: tuple[np.ndarray, np.ndarray]
-    odd: list[int]
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(data)]
+    found = pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers).dictionary_encode()
+    joined = b"".join(found.dictionary.to_pylist()).decode("utf-8", "surrogatepass")
+    return joined.split(" ")[:-1], found.indices.to_numpy()
