@@ -105,6 +105,7 @@ def compare(
     context: Annotated[int, typer.Option(help="Tokens of the context that words are fitted into.")] = 512,
     also: Annotated[list[str] | None, typer.Option(help="A metric that is computed only when asked for.")] = None,
     train: Annotated[Path | None, typer.Option(help="Text to train tiny models on, for bits_per_byte.")] = None,
+    updates: Annotated[int, typer.Option(min=1, help="Steps of that training.")] = 250,
     form: Annotated[
         str | None, typer.Option("--format", help="text, markdown, csv or latex; else as the ending of --output says.")
     ] = None,
@@ -115,6 +116,7 @@ def compare(
     from vocab.compare import slices, tabulate
     from vocab.compare.pictures import draw
     from vocab.compare.table import FORMS, render
+    from vocab.fit import FitOptions
 
     if form is None:
         form = {".csv": "csv", ".md": "markdown", ".tex": "latex"}.get(output.suffix if output else "", "text")
@@ -130,7 +132,7 @@ def compare(
         "base": base,
         "documents": documents,
         "context": context,
-        "given": {"train": train, "progress": _bar if also else None},
+        "given": {"train": train, "fit": FitOptions(updates=updates), "progress": _bar if also else None},
     }
     parts: dict[str, Any] = {_WHOLE: text} | _unlike([_WHOLE], map(_pair, part or []))
     if spellings:

@@ -122,9 +122,14 @@ def test_tokenizer_commands(here, tmp_path, tiny_source, language):
     text = language / "text.txt"
     trained = here("tokenizer", "train", "--text", text, "--like", tiny_source, "--vocab-size", 150, "--output", "new")
     assert trained.returncode == 0 and "150 pieces" in trained.stdout, trained.stderr
-    compared = here("tokenizer", "compare", f"old={tiny_source}", "new", "--text", text, "--output", "table.csv")
+    compared = here(
+        "tokenizer", "compare", f"old={tiny_source}", "new", "--text", text, "--output", "table.csv",
+        "--also", "bits_per_byte", "--train", text, "--updates", 2,
+    )  # fmt: skip
     assert compared.returncode == 0 and "fertility" in compared.stdout, compared.stderr
-    assert "fertility,new," in (tmp_path / "table.csv").read_text()
+    assert compared.stdout.index("bits_per_byte, all tokenizers: about ") < compared.stdout.index("of 6 updates")
+    table = (tmp_path / "table.csv").read_text()
+    assert "fertility,new," in table and "bits_per_byte,new," in table
     extended = here("tokenizer", "extend", tiny_source, "--text", text, "--pieces", 20, "--output", "more")
     assert extended.returncode == 0 and "wrote more" in extended.stdout, extended.stderr
     trimmed = here("tokenizer", "trim", tiny_source, "--text", text, "--output", "less")
@@ -150,10 +155,13 @@ def test_words_of_a_tokenizer(here, tmp_path, tiny_source, language):
     parallel = f"x={text},{text}"
     compared = here(
         "tokenizer", "compare", f"old={tiny_source}", "more", "--text", text, "--parallel", parallel, "--slice",
-        f"news={text}", "--output", "table.md", "--pictures", "pictures",
+        f"news={text}", "--spellings", "--output", "table.md", "--pictures", "pictures",
     )  # fmt: skip
     assert compared.returncode == 0 and "parity" in compared.stdout, compared.stderr
-    assert "| fertility" in (tmp_path / "table.md").read_text() and (tmp_path / "pictures/news/ranks.png").is_file()
+    assert "### news\n\n| metric |" in (tmp_path / "table.md").read_text()
+    assert "no line is with diacritics" in compared.stdout and (tmp_path / "pictures/news/ranks.png").is_file()
+    twice = here("tokenizer", "compare", "more", "--text", text, "--slice", f"a={text}", "--slice", f"a={text}")
+    assert twice.returncode == 2 and "two parts of the text have the same name" in twice.stderr
     written = here("tokenizer", "convert", "more", "more.json", "--text", text)
     assert written.returncode == 0 and "lines different: 0" in written.stdout
     assert here("tokenizer", "convert", "more", "more.model").returncode == 2
