@@ -89,9 +89,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Write `train.txt`, `heldout.txt` and `facts.json` into a folder.
 
-    Memory does not grow with the text: it holds some 100,000 lines at most, and the hashes of what is protected (some 2 kB a
-    line, so that `heldout_lines` bounds them). Two lines are taken for the same when a 64-bit hash of their letters is:
-    among ten million lines, one in 400,000 texts loses a line by that. The same input gives the same bytes.
+    Memory does not grow with the text: it holds some 100,000 lines at most, and the hashes of what is protected (some
+    2 kB a line, so that `heldout_lines` bounds them). Two lines are taken for the same when a 64-bit hash of their
+    letters is: of 400,000 texts of ten million lines, one loses a line by that. The same input gives the same bytes.
 
     Args:
         texts: text files, one sentence, verse or paragraph a line.

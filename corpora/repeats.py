@@ -14,8 +14,8 @@ READ = 1 << 17  # keys read back at a time
 class Repeats:
     """The keys seen so far, 8 bytes each, in a file without a name; each portion is looked up among all before it.
 
-    Looking up reads the whole file once a portion, from its beginning to its end: work that grows with the square of the
-    text, though with little of it. With portions of 65,536 lines it is some 3 % of what cleaning takes at 1 GB of text.
+    Looking up reads the whole file once a portion, from its beginning to its end: work that grows with the square of
+    the text, though with little of it. With portions of 65,536 lines it is some 3 % of what cleaning 1 GB takes.
 
     Args:
         folder: where the file is while it is needed.
