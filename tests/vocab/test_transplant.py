@@ -50,7 +50,7 @@ def test_default_chain_from_a_folder(tiny_source, target, tmp_path):
     norms = graft.report["norms"]["input"]
     assert norms["new_rows"] == pytest.approx(norms["copied_rows"], rel=0.05)
     assert [(done, facts["step"]) for done, _, facts in seen] == list(
-        enumerate(["loading", "evidence", "mixing", "scoring", "applying", "reporting"])
+        enumerate(["loading", "evidence", "mixing", "bias", "scoring", "applying", "reporting"])
     )
     assert graft.explain("▁tree") == [("▁tree", 1.0)]
     assert sum(weight for _, weight in graft.explain("▁mata", 1000)) == pytest.approx(1, abs=1e-5)
