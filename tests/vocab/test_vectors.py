@@ -112,6 +112,25 @@ def test_similarity_is_the_sum_of_the_cosines():
     assert np.asarray(evidence).shape == evidence.shape == (9, 10)
 
 
+def test_similarity_where_some_tokens_have_no_dense_vector():
+    draw = np.random.default_rng(1)
+    dense = draw.standard_normal((80, 4)).astype(np.float32)
+    dense[draw.random(80) < 0.5] = 0
+    columns = random_array((80, 30), density=0.03, rng=draw, dtype=np.float32).toarray()
+    columns[:, 3] = 1  # that all have, others few
+    sparse = csr_matrix(columns)
+    evidence = Evidence(dense, sparse)
+    everything = dense @ dense.T + (sparse @ sparse.T).toarray()
+    for ids in (np.arange(80), np.flatnonzero(dense.any(axis=1)), np.flatnonzero(~dense.any(axis=1))):
+        order = evidence.seen_first(ids)
+        assert np.array_equal(np.sort(order), np.arange(len(ids)))
+        assert np.all(np.diff(dense[ids[order]].any(axis=1).astype(int)) <= 0)
+        for anchors in (ids, ids[order]):
+            near = evidence.against(anchors)
+            for rows in (np.arange(80), np.arange(80)[evidence.seen_first(np.arange(80))]):
+                assert near(rows) == pytest.approx(everything[np.ix_(rows, anchors)], abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["counts+characters", "counts", "characters", "fasttext", "skipgram"])
 def test_every_kind(kind, tmp_path):
     options = {"min_count": 1, "dim": 8, "buckets": 1000} if kind in ("fasttext", "skipgram") else {}

@@ -51,18 +51,22 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
     known = evidence.known
     # All shared tokens serve, those too whose rows an earlier link of the chain has filled.
     anchors, column = shared[known[shared]], old[known[shared]]
-    order = np.argsort(column, kind="stable")  # so that each row's indices come out sorted
+    order = np.argsort(column, kind="stable")  # so that each row's indices come out nearly sorted
+    order = order[evidence.seen_first(anchors[order])]
     anchors, column = anchors[order], column[order]
+    fresh = known.copy()
+    fresh[shared] = False
     todo = problem.todo()
-    new = np.setdiff1d(todo[known[todo]], shared)
+    new = todo[fresh[todo]]
     if not len(anchors):
         problem.notes.append("focus needs shared tokens that have a vector and found none: its rows fall back")
         return copied
     similarity = evidence.against(anchors)
+    order = evidence.seen_first(new)
     lengths, indices, data, best = [], [], [], []
     block = max(_CELLS // len(anchors), 64)
     for start in range(0, len(new), block):
-        scores = similarity(new[start : start + block])
+        scores = similarity(new[order[start : start + block]])
         indptr, found, weight = sparsemax(scores)
         lengths.append(np.diff(indptr))
         indices.append(column[found])
@@ -77,7 +81,10 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
         shape=(len(new), len(source)),
     )
     weights.sum_duplicates()
-    made = Mixture.build(source, target, "focus", new, weights, rescale=bool(options.restore_norm), evidence=joined[3])
+    back = np.argsort(order)
+    made = Mixture.build(
+        source, target, "focus", new, weights[back], rescale=bool(options.restore_norm), evidence=joined[3][back]
+    )
     return copied.then(made)
 
 

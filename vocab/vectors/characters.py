@@ -21,7 +21,7 @@ def character_vectors(vocabulary: Vocabulary, shortest: int = 2, longest: int = 
 
     Args:
         vocabulary: the tokens.
-        shortest: characters in the shortest n-gram.
+        shortest: characters in the shortest n-gram, 2 or more.
         longest: characters in the longest (the whole string counts too).
 
     Returns:
@@ -29,29 +29,49 @@ def character_vectors(vocabulary: Vocabulary, shortest: int = 2, longest: int = 
     """
     from scipy.sparse import csr_matrix
 
-    column: dict[str, int] = {}
-    indices: list[int] = []
-    lengths = np.zeros(len(vocabulary) + 1, np.int64)
-    for token in np.flatnonzero(vocabulary.kind == Kind.PIECE).tolist():
-        text = f"<{vocabulary.forms[token]}>"
-        grams = {text[i : i + n] for n in range(shortest, longest + 1) for i in range(len(text) - n + 1)} | {text}
-        row = sorted(column.setdefault(gram, len(column)) for gram in sorted(grams))
-        indices += row
-        lengths[token + 1] = len(row)
-    found = np.array(indices, np.int64)
-    frequency = np.bincount(found, minlength=len(column))
+    tokens = np.flatnonzero(vocabulary.kind == Kind.PIECE)
+    texts = [f"<{vocabulary.forms[token]}>" for token in tokens.tolist()]
+    owner, column, width = _grams(texts, shortest, longest)
+    whole = dict[str, int]()
+    place = np.array([whole.setdefault(text, len(whole)) for text in texts], np.int64)
+    longer = np.array([not shortest <= len(text) <= longest for text in texts], bool)
+    ones = np.ones(len(owner) + int(longer.sum()), np.float32)
+    owner, column = np.append(owner, np.flatnonzero(longer)), np.append(column, width + place[longer])
+    matrix = csr_matrix((ones, (tokens[owner], column)), shape=(len(vocabulary), width + len(whole)))
+    matrix.sum_duplicates()
+    frequency = np.bincount(matrix.indices, minlength=matrix.shape[1])
     shared = frequency > 1
-    new_column = np.cumsum(shared) - 1
-    weight = np.log(max(int(np.sum(vocabulary.kind == Kind.PIECE)), 1) / np.maximum(frequency, 1))
-    keep = shared[found]
-    owner = np.repeat(np.arange(len(vocabulary)), lengths[1:])[keep]
-    data = weight[found[keep]]
-    norm = np.sqrt(np.bincount(owner, data**2, minlength=len(vocabulary)))
-    data = data / np.where(norm[owner] > 0, norm[owner], 1)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(vocabulary)))])
-    matrix = csr_matrix(
-        (data.astype(np.float32), new_column[found[keep]].astype(np.int32), indptr),
-        shape=(len(vocabulary), int(shared.sum())),
-    )
+    weight = np.where(shared, np.log(max(len(tokens), 1) / np.maximum(frequency, 1)), 0)
+    data = weight[matrix.indices]
+    row = np.repeat(np.arange(len(vocabulary)), np.diff(matrix.indptr))
+    norm = np.sqrt(np.bincount(row, data**2, minlength=len(vocabulary)))
+    matrix.data = (data / np.where(norm[row] > 0, norm[row], 1)).astype(np.float32)
     matrix.eliminate_zeros()
-    return matrix
+    renumbered = (np.cumsum(shared) - 1)[matrix.indices].astype(np.int32)
+    return csr_matrix((matrix.data, renumbered, matrix.indptr), shape=(len(vocabulary), int(shared.sum())))
+
+
+def _grams(texts: list[str], shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Find the n-grams that stand more than once anywhere: nothing longer than one that does not needs a look.
+
+    Returns:
+        Text and column of each, int64, and how many columns there are.
+    """
+    lengths = np.array([len(text) for text in texts], np.int64)
+    letters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
+    codes, letter = np.unique(letters, return_inverse=True)
+    text = np.repeat(np.arange(len(texts)), lengths)
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(letters))  # characters from here to the text's end
+    owners, columns, width = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    place, gram = np.arange(len(letters)), letter
+    for size in range(2, longest + 1):
+        fits = left[place] >= size
+        place, gram = place[fits], gram[fits]
+        found, gram = np.unique(gram * len(codes) + letter[place + size - 1], return_inverse=True)
+        often = np.bincount(gram, minlength=1)[gram] > 1
+        place, gram = place[often], gram[often]
+        if size >= shortest:
+            owners.append(text[place])
+            columns.append(width + gram)
+            width += len(found)
+    return np.concatenate(owners), np.concatenate(columns), width

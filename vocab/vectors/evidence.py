@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from vocab.vectors.words import WordFile
+
+_COMMON = 16  # a column that more than one token in so many has is common
 
 
 @dataclass
@@ -107,8 +110,19 @@ class Evidence:
             known |= np.diff(self.sparse.indptr) > 0
         return known
 
+    def seen_first(self, ids: np.ndarray) -> np.ndarray:
+        """Order tokens so that `against` has least to do: those that have a dense vector first.
+
+        Returns:
+            Places in `ids`.
+        """
+        without = np.zeros(len(ids), bool) if self.dense is None else ~self.dense[ids].any(axis=1)
+        return np.argsort(without, kind="stable")
+
     def against(self, anchors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """Prepare similarities to some tokens.
+
+        Where the last of the anchors, or of the tokens asked for, have no dense vector, nothing is multiplied for them.
 
         Args:
             anchors: ids of the tokens that others are compared with.
@@ -116,25 +130,38 @@ class Evidence:
         Returns:
             A function: ids -> float32 (ids, anchors). Its result is overwritten by the next call.
         """
-        dense = None if self.dense is None else np.ascontiguousarray(self.dense[anchors].T)
-        sparse = None if self.sparse is None else self.sparse[anchors].T.tocsr()
-        buffers: dict[str, np.ndarray] = {}
+        dense = np.zeros((self.shape[0], 0), np.float32) if self.dense is None else self.dense
+        common, rare = self._common
+        seen = _until_zeros(dense[anchors])
+        few = np.ascontiguousarray(common[anchors].T)
+        all_of = np.concatenate([dense[anchors[:seen]].T, few[:, :seen]])
+        sparse = None if rare is None else rare[anchors].T.tocsr()
+        buffer = np.zeros((0, len(anchors)), np.float32)
 
         def similarity(rows: np.ndarray) -> np.ndarray:
-            for name in ("sum", "part"):
-                if len(buffers.get(name, ())) < len(rows):
-                    buffers[name] = np.zeros((len(rows), len(anchors)), np.float32)
-            result, part = buffers["sum"][: len(rows)], buffers["part"][: len(rows)]
-            if self.sparse is not None:
-                (self.sparse[rows] @ sparse).toarray(out=part)
-            if self.dense is None or dense is None:
-                return part
-            np.matmul(self.dense[rows], dense, out=result)
-            if self.sparse is not None:
-                result += part
+            nonlocal buffer
+            if len(buffer) < len(rows):
+                buffer = np.zeros((len(rows), len(anchors)), np.float32)
+            result, own, mine = buffer[: len(rows)], dense[rows], common[rows]
+            top = _until_zeros(own)
+            np.matmul(np.concatenate([own[:top], mine[:top]], axis=1), all_of, out=result[:top, :seen])
+            np.matmul(mine[:top], few[:, seen:], out=result[:top, seen:])
+            np.matmul(mine[top:], few, out=result[top:])
+            if rare is not None and sparse is not None:
+                part = rare[rows] @ sparse
+                first = len(anchors) * np.arange(len(rows))
+                result.ravel()[part.indices + np.repeat(first, np.diff(part.indptr))] += part.data
             return result
 
         return similarity
+
+    @cached_property
+    def _common(self) -> tuple[np.ndarray, csr_matrix | None]:
+        """The sparse vectors in two parts: what many tokens have, such as a word's beginning, as an array; the rest."""
+        if self.sparse is None:
+            return np.zeros((self.shape[0], 0), np.float32), None
+        often = np.bincount(self.sparse.indices, minlength=self.sparse.shape[1]) > self.sparse.shape[0] / _COMMON
+        return self.sparse[:, np.flatnonzero(often)].toarray(), self.sparse[:, np.flatnonzero(~often)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All columns in one array, dense: for small vocabularies."""
@@ -145,5 +172,11 @@ class Evidence:
 
 def unit(rows: np.ndarray) -> np.ndarray:
     """Rows brought to length 1; zero rows stay zero."""
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(length > 0, length, 1)).astype(np.float32)
+    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    return (rows / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
+
+
+def _until_zeros(rows: np.ndarray) -> int:
+    """How many rows there are before the last ones, which are 0 throughout."""
+    there = np.flatnonzero(rows.any(axis=1))
+    return int(there[-1]) + 1 if len(there) else 0
