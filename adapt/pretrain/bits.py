@@ -43,15 +43,17 @@ class Words:
             InputError: the tokenizer can write none of the words.
         """
         setup = run.setup
-        value = self._value(run) if setup.world.leads else 0.0
+        value = self._value(run) if setup.world.leads or setup.shards else 0.0
         kind = "pseudo-bits" if setup.objective.bidirectional else "bits"
-        return {key_of(self.name, kind): setup.world.totals([value])[0]}  # all processes decide by the same value
+        value = setup.world.totals([value * setup.world.leads])[0]  # all processes decide by the same value
+        return {key_of(self.name, kind): value}
 
     def _value(self, run: Run) -> float:
         from adapt.pretrain.step import autocast
 
         with run.exported(), autocast(run.setup.bf16, run.setup.device):
-            found = word_bits(run.setup.model, run.tokenizer, self.lines, self.words, context_tokens=CONTEXT)
+            given = run.setup.model, run.tokenizer, self.lines, self.words
+            found = run.setup.run(word_bits, *given, context_tokens=CONTEXT)
         use = [status == "ok" for status in found.status]
         if not any(use):
             raise InputError("the tokenizer can write none of the words that are to be measured", file=self.text,

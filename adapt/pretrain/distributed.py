@@ -5,7 +5,8 @@ over the predicted tokens of the *whole* step, and the gradients are summed. So 
 process up to rounding, however unequal the predicted tokens are; dropout alone differs (it is seeded by process).
 Summing flat gradients after the last micro-batch, where DDP sums while the backward pass runs, costs some overlap; in
 return the decoder may run apart from the body, and there is no mean to undo. Weights, gradients and the optimiser's
-state are whole in every process: nothing is sharded (no FSDP). Tried with gloo on processors; no GPU was at hand.
+state are whole in every process, but for `sharding: full` (sharding.py). Tried with gloo on processors; no GPU was at
+hand.
 
 A function under `by_all` is carried out by `pretrain.processes` processes: started by adapt/pretrain/workers.py, or
 those that `torchrun` started (`torchrun --nproc-per-node 2 -m adapt.cli run RUN.yaml pretrain.processes=2`), where all

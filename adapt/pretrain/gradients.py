@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapt.pretrain.distributed import World
 
 
 def vocabulary_matrices(model: Any, decoder: Any, by_rows: bool) -> list[Any]:
@@ -70,19 +73,29 @@ def added_in_place(model: Any, kept: Iterable[Any], by_rows: bool) -> Iterator[N
             embeddings.sparse = before
 
 
-def clip(parameters: Iterable[Any], limit: float) -> float:
-    """Scale gradients down where their common norm is above a limit, and return the norm they had."""
+def clip(parameters: Iterable[Any], limit: float, world: World | None = None) -> float:
+    """Scale gradients down where their common norm is above a limit, and return the norm they had.
+
+    Args:
+        parameters: whose gradients.
+        limit: largest norm.
+        world: the processes between which the gradients are cut; None: they are whole.
+    """
     import torch
     from torch.nn.utils import get_total_norm
 
+    if world is not None:
+        from adapt.pretrain.sharding import own_part
     gradients = []
     for parameter in parameters:
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.coalesce()
             gradients.append(parameter.grad._values())
         elif parameter.grad is not None:
-            gradients.append(parameter.grad)
+            gradients.append(parameter.grad if world is None else own_part(parameter.grad))
     norm = get_total_norm(gradients)
+    if world is not None:
+        norm = norm.new_tensor(world.totals([float(norm) ** 2])[0] ** 0.5)
     if not norm <= limit:
         torch._foreach_mul_(gradients, limit / (norm + 1e-6))
     return float(norm)

@@ -39,8 +39,8 @@ def loop(
     leads, root = setup.world.leads, folder / "checkpoints"
     log_file = folder / "log.jsonl" if leads else Path(os.devnull)
     _cut_log(log_file, state["step"])
-    if fresh and _heard(watching.begin(state["step"]), state, end, say) and leads:
-        saved.save(root, checkpoint(setup, watching, state))
+    if fresh:
+        _save(setup, watching, state, root, _heard(watching.begin(state["step"]), state, end, say))
     last_saved = last_said = time.monotonic()
     recent: list[float] = []
     newest: dict[str, Any] = {}  # of every fact, also of those that are not measured at each step
@@ -74,11 +74,25 @@ def loop(
                 say(step + 1, end, dict(newest))
             if stop:
                 break
-            if leads and step + 1 < end and (wanted or now - last_saved >= setup.options.checkpoint_seconds):
-                saved.save(root, checkpoint(setup, watching, state))
+            due = wanted or now - last_saved >= setup.options.checkpoint_seconds
+            if step + 1 < end and _save(setup, watching, state, root, due):
                 last_saved = time.monotonic()
                 state["seconds"] += last_saved - now
     return True
+
+
+def _save(setup: Setup, watching: Watching, state: dict[str, Any], root: Path, due: bool) -> bool:
+    """Write a checkpoint where rank 0 finds it due, and say whether; all bring their parts where tensors are cut."""
+    world = setup.world
+    if setup.shards is not None:
+        due = world.totals([float(due and world.leads)])[0] > 0
+    elif not world.leads:
+        return False
+    if due:
+        made = checkpoint(setup, watching, state)
+        if world.leads:
+            saved.save(root, made)
+    return due
 
 
 def _heard(answers: dict[str, Answer], state: dict[str, Any], end: int, say: Progress) -> bool:
@@ -91,7 +105,7 @@ def _heard(answers: dict[str, Answer], state: dict[str, Any], end: int, say: Pro
 
 
 def checkpoint(setup: Setup, watching: Watching, state: dict[str, Any]) -> saved.Checkpoint:
-    """Make what a run goes on from."""
+    """Make what a run goes on from, whole; where tensors are cut, in rank 0, for which all processes must call this."""
     moments = {
         f"{name}.{key}": value
         for name, parameter in setup.trained.items()
@@ -100,6 +114,13 @@ def checkpoint(setup: Setup, watching: Watching, state: dict[str, Any]) -> saved
     weights = {name: parameter.data for name, parameter in setup.trained.items()}
     watchers, extra = watching.snapshot()
     state = {**state, "cursor": list(setup.stream.cursor), "watchers": watchers, "pins": watching.pins}
+    if setup.shards is not None:
+        from adapt.pretrain.sharding import whole
+
+        leads = setup.world.leads
+        weights, moments, extra = (
+            {name: whole(tensor, leads) for name, tensor in each.items()} for each in (weights, moments, extra)
+        )
     return saved.Checkpoint(weights, moments, state, extra=extra)
 
 
@@ -109,7 +130,7 @@ def take_weights(setup: Setup, watching: Watching, last: saved.Checkpoint) -> No
 
     with torch.no_grad():
         for name, parameter in setup.trained.items():
-            parameter.copy_(last.weights[name])
+            parameter.copy_(setup.placed(last.weights[name], parameter))
     watching.restore({}, last.extra)
 
 
@@ -123,7 +144,7 @@ def restore(setup: Setup, watching: Watching, last: saved.Checkpoint) -> None:
             if f"{name}.{key}" in last.optimizer
         }
         if moments:
-            setup.optimizer.state[parameter] = {key: value.to(setup.device) for key, value in moments.items()}
+            setup.optimizer.state[parameter] = {key: setup.placed(value, parameter) for key, value in moments.items()}
     setup.stream.seek(last.state["cursor"])
     watching.restore(last.state.get("watchers", {}), last.extra)
 

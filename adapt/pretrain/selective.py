@@ -82,7 +82,7 @@ def reference_for(setup: Setup, folder: Path, tokenizer_dir: Path) -> Setup:
     documents = setup.documents and DocumentAttention.of(
         predictor, not setup.objective.bidirectional, setup.options.sequence_length, folder
     )
-    return replace(setup, model=model, predictor=predictor, documents=documents, reference=None)
+    return replace(setup, model=model, predictor=predictor, documents=documents, reference=None, shards=None)
 
 
 def select(setup: Setup, reference: Setup, batch: Batch, share: float) -> Batch:
@@ -101,14 +101,10 @@ def select(setup: Setup, reference: Setup, batch: Batch, share: float) -> Batch:
     if share == 1:
         return batch
     excess = np.zeros(len(batch.labels))
-    begin, end = setup.world.share(len(batch.inputs))
-    micro = setup.micro_rows(batch)
     setup.model.eval()
     with torch.no_grad():
-        for first in range(begin, end, micro):
-            last = min(first + micro, end)
-            part = batch.part(first, last)
-            if len(part.labels):
+        for first, last, part in setup.parts(batch, setup.micro_rows(batch)):
+            if len(part.labels) or setup.shards:
                 found = forward(setup, part, each=True) - forward(reference, part, each=True)
                 excess[(batch.rows >= first) & (batch.rows < last)] = found.float().cpu().numpy()
     setup.model.train()

@@ -106,7 +106,7 @@ def _products(setup: Setup) -> dict[tuple[int, int], float]:
     setup.model.eval()
     try:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            setup.predictor.hidden(torch.full((1, length), 5, device=setup.device), None)
+            setup.run(setup.predictor.hidden, torch.full((1, length), 5, device=setup.device), None)
     finally:
         setup.model.train(training)
         for hook in hooks:

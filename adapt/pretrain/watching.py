@@ -74,16 +74,26 @@ class Watching:
     @contextmanager
     def exported(self) -> Iterator[None]:
         """Give the model the weights that would be exported, for a while; the trained ones come back untouched."""
+        import torch
+
         swapped = [(self.setup.trained[name], tensor) for watch in self.watches.values()
                    for name, tensor in (watch.weights() or {}).items()]  # fmt: skip
-        kept = [parameter.data for parameter, _ in swapped]
-        for parameter, tensor in swapped:
-            parameter.data = tensor
+        cut = self.setup.shards is not None  # parts stay in the memory that they are gathered from
+        kept = [parameter.detach().clone() if cut else parameter.data for parameter, _ in swapped]
+
+        @torch.no_grad()
+        def put(tensors: list[Any]) -> None:
+            for (parameter, _), tensor in zip(swapped, tensors, strict=True):
+                if cut:
+                    parameter.copy_(tensor)
+                else:
+                    parameter.data = tensor
+
+        put([tensor for _, tensor in swapped])
         try:
             yield
         finally:
-            for (parameter, _), tensor in zip(swapped, kept, strict=True):
-                parameter.data = tensor
+            put(kept)
 
     @property
     def export_step(self) -> int | None:
@@ -110,7 +120,9 @@ class Watching:
             watch.state = {**watch.state, **states.get(name, {})}
             first = f"{name}."
             mine = {k.removeprefix(first): t for k, t in tensors.items() if k.startswith(first)}
-            watch.tensors = {key: tensor.to(self.setup.device) for key, tensor in mine.items()}
+            watch.tensors = {
+                key: self.setup.placed(tensor, self.setup.trained.get(key, tensor)) for key, tensor in mine.items()
+            }
         self._rate()
 
     def summary(self) -> dict[str, Any]:

@@ -27,11 +27,8 @@ def top_layers(model: Any, number: int) -> tuple[list[Any], list[Any]]:
     Raises:
         InputError: the model has fewer layers, or layers that share their weights.
     """
-    from torch import nn
-
     count, parts = model.config.num_hidden_layers, list(model.base_model.children())
-    stacks = [(n, m) for n, part in enumerate(parts) for m in part.modules()
-              if isinstance(m, nn.ModuleList) and len(m) == count]  # fmt: skip
+    stacks = [(n, m) for n, part in enumerate(parts) if (m := layers_of(model, part))]
     if not stacks or number > count:
         raise InputError(
             "the model has not that many layers with weights of their own",
@@ -39,7 +36,15 @@ def top_layers(model: Any, number: int) -> tuple[list[Any], list[Any]]:
             expected=f"at least {number}",
         )
     place, stack = stacks[0]
-    return list(stack[count - number :]), parts[place + 1 :]
+    return stack[count - number :], parts[place + 1 :]
+
+
+def layers_of(model: Any, part: Any = None) -> list[Any]:
+    """Find the layers of a model's body, or of a part of it, lowest first; none where they share their weights."""
+    from torch import nn
+
+    count, within = model.config.num_hidden_layers, model.base_model if part is None else part
+    return next((list(m) for m in within.modules() if isinstance(m, nn.ModuleList) and len(m) == count), [])
 
 
 def prepare(model: Any, options: Any) -> Any:

@@ -150,6 +150,24 @@ def fine_tuning(processes: int, source: Path, language: Path, root: Path) -> tup
     }  # fmt: skip
 
 
+def sharded(processes: int, source: Path, text: Path, root: Path) -> tuple[Any, dict[str, Any]]:
+    """Tensors cut between the processes, sequences that grow, a mean that is exported, early stop."""
+    watchers = {"heldout": {"every": 6, "words": 9}, "ema": {"decay": 0.9}, "early_stop": {"patience": 9}}
+    given = {"batch_tokens": 512, "micro_batch_tokens": 128, "sequence_length_warmup": [[0.3, 16]]}
+    return pretraining(processes, source, text, 16, dropout=0.1, sharding="full", watchers=watchers, **given)
+
+
+def steps(
+    processes: int, encoder: Path, decoder: Path, text: Path, given: Path, root: Path
+) -> tuple[Any, dict[str, Any]]:
+    """A few steps with an encoder and a decoder, with options of a JSON file."""
+    from tests.adapt.pretraining import options
+    from tests.adapt.several import gradients
+
+    made = options(batch_tokens=32 * 32, processes=processes, **json.loads(given.read_text()))
+    return gradients, {"options": made, "sources": [encoder, decoder], "text": text}
+
+
 def heads(processes: int, source: Path, root: Path) -> tuple[Any, dict[str, Any]]:
     """One step of fine-tuning, of tokens and of sequences."""
     from adapt.config import Evaluate

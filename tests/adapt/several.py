@@ -49,23 +49,31 @@ def together(options: Pretrain, what: str, folder: Path, progress: Any = None) -
 
 @by_all
 def gradients(options: Pretrain, sources: list[Path], text: Path, folder: Path) -> list[list[float]]:
-    """Train on each source for a few steps; rank 0 saves the first step's gradient and the last weights."""
+    """Train on each source for a few steps; saves the first step's gradient, the last weights, and the bytes held."""
     import numpy as np
+    import torch
     from safetensors.torch import save_file
 
+    from adapt.pretrain.sharding import own_part, whole
     from adapt.pretrain.step import accumulate, train_step
     from tests.adapt.pretraining import setup_on
 
     found = []
+    folder.mkdir(exist_ok=True)
     for number, source in enumerate(sources):
         setup = setup_on(source, text, folder / f"tokens-{World.here().rank}-{number}", options)
         batch = setup.objective.batch(
             setup.stream.take(32), setup.symbols, setup.objective_options, np.random.default_rng(0)
         )
         losses = [accumulate(setup, batch)]
-        state = {f"gradient.{name}": p.grad.clone() for name, p in setup.trained.items() if p.grad is not None}
+        leads = World.here().leads
+        graded = {name: p.grad for name, p in setup.trained.items() if p.grad is not None}
+        state = {f"gradient.{name}": whole(gradient.clone(), leads) for name, gradient in graded.items()}
         losses += [train_step(setup, step)["loss"] for step in range(5)]
-        state |= {f"weight.{name}": p.detach().clone() for name, p in setup.trained.items()}
+        state |= {f"weight.{name}": whole(p.detach(), leads).clone() for name, p in setup.trained.items()}
+        moments = [part for each in setup.optimizer.state.values() for part in each.values() if part.ndim]
+        held = sum(own_part(t).nbytes for t in (*setup.trained.values(), *graded.values(), *moments))
+        state |= {"losses": torch.tensor(losses), "held": torch.tensor(held)}
         save_file(state, folder / f"{number}-rank-{World.here().rank}.safetensors")
         found.append(losses)
     World.here().wait()
