@@ -22,7 +22,9 @@ from lexigraft import InputError
 from vocab.options import Options, options_of
 from vocab.tokenizer.algorithm import ALGORITHMS
 from vocab.tokenizer.options import BuildOptions, Size
+from vocab.transplant import AUTO
 from vocab.transplant.auto import AutoOptions
+from vocab.transplant.chain import parse
 from vocab.transplant.method import METHODS
 from vocab.vectors import KINDS
 
@@ -150,6 +152,16 @@ class Transplant(Options):
         if value is not None and value not in KINDS and "." not in value:
             raise ValueError(f"unknown kind of vectors {value!r}, known: {', '.join(KINDS)}, or a file of word vectors")
         return value
+
+    @model_validator(mode="after")
+    def _methods_have_what_they_need(self) -> Transplant:
+        if self.method not in (None, AUTO):
+            for link in parse(self.method):
+                # Vectors of the target's tokens are made from the corpus, which is the text too.
+                needs = sorted(METHODS[link].needs - {"vectors", "texts"})
+                if missing := [need for need in needs if not getattr(self, need)]:
+                    raise ValueError(f"{link} needs transplant.{' and transplant.'.join(missing)}")
+        return self
 
 
 class Scratch(Options):

@@ -138,6 +138,10 @@ def refuse_bad_input(context: Context) -> None:
     from adapt.stages.scratch import chosen
     from corpora.parallel import read_dictionary
     from corpora.text import read_lines
+    from vocab.mixture_join import read_edits
+    from vocab.transplant.translate import read_parallel
+    from vocab.vectors import KINDS
+    from vocab.vectors.words import WordFile
     from vocab.view import Vocabulary
 
     config = context.config
@@ -155,8 +159,16 @@ def refuse_bad_input(context: Context) -> None:
             raise InputError(f"pretrain.{name}: not a model folder", file=folder, expected="config.json in it")
     if corpus.triples:
         read_triples(corpus.triples)
-    if config.transplant.dictionary:
-        read_dictionary(config.transplant.dictionary)
+    transplant = config.transplant
+    if transplant.dictionary:
+        read_dictionary(transplant.dictionary)
+    if transplant.edits:
+        read_edits(transplant.edits)
+    if transplant.parallel:
+        read_parallel(transplant.parallel)
+    for words in (transplant.vectors, transplant.source_vectors):
+        if words is not None and words not in KINDS:
+            WordFile(words)
     for task in TASKS:
         files = getattr(config.evaluate.tasks, task.name, None)
         if task.inspect is not None and isinstance(files, TaskFiles):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,25 @@ def test_an_unknown_label(tmp_path, files, tiny_source, task):
     error = refused(write_config(tmp_path / "r.yaml", tiny_source, files))
     assert str(path) in str(error) and "ZZZ" in str(error)
     assert error.line == number + 1
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "said"),
+    [
+        ("edits", b"mata: 5\n", "the edit of 'mata' names no old tokens"),
+        ("vectors", pickle.dumps({"a": [1]}), "a pickle can run code, it is not opened"),
+        ("source_vectors", pickle.dumps({"a": [1]}), "a pickle can run code, it is not opened"),
+        ("parallel", b"one\ntwo\n", "parallel texts have not as many lines"),
+    ],
+)
+def test_what_a_transplant_is_given(tmp_path, files, tiny_source, key, content, said):
+    given = files / "given.bin"
+    given.write_bytes(content)
+    other = files / "one.txt"
+    other.write_text("one\n")
+    transplant = {key: [str(given), str(other)] if key == "parallel" else str(given)}
+    error = refused(write_config(tmp_path / "r.yaml", tiny_source, files, transplant=transplant))
+    assert said in str(error) and str(given) in str(error)
 
 
 def test_a_missing_label_file(tmp_path, files, tiny_source):

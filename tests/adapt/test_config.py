@@ -48,6 +48,10 @@ def test_a_misspelt_override_is_named_as_one(tmp_path):
         ("pretrain: {tokens: 3000, steps: 2}", "given: steps, tokens"),
         ("pretrain: {schedule: cosine, decay_shape: linear}", "decay_shape belongs to schedule wsd"),
         ("pretrain: {schedule: wsd, warmup: 0.5, decay_share: 0.6}", "more than all steps"),
+        ("transplant: {method: focus -> subword}", "did you mean 'subwords'"),
+        ("transplant: {method: 0.7 focus + -1 mean}", "not a weight above 0"),
+        ("transplant: {method: wechsel}", "wechsel needs transplant.source_vectors"),
+        ("transplant: {method: 0.5 dictionary + focus -> clp, helper: m}", "focus needs transplant.dictionary"),
         ("pretrain: {schedule: constant, min_lr: 0.1}", "needs a schedule that falls"),
     ],
 )
