@@ -22,7 +22,7 @@ from vocab.tokenizer.algorithm import Task
 from vocab.tokenizer.counting import count, letters_of, notices
 from vocab.tokenizer.sentencepiece_model import read_model
 from vocab.tokenizer.tally import Tally
-from vocab.tokenizer.texts import Lines, _raw_lines
+from vocab.tokenizer.texts import Lines, _runs
 from vocab.tokenizer.unigram import sampled
 
 WORDS = ["gida", "ruwa", "sarki"]
@@ -122,9 +122,13 @@ def test_a_line_of_megabytes_is_read_in_pieces(between: str, tmp_path: Path):
     text = between.join(["ሀገር"] * 400_000)
     raw = text.encode()
     assert len(raw) > 3 << 20
-    pieces = list(_raw_lines(io.BytesIO(raw + b"\nruwa\n"), whole=False))
-    assert b"".join(piece for _, piece in pieces) == raw + b"\nruwa\n"
-    assert max(len(piece) for _, piece in pieces) <= (1 << 20) + 12 and [n for n, _ in pieces][-2:] == [1, 2]
+    pieces = list(_runs(io.BytesIO(raw + b"\nruwa\n"), whole=False))
+    assert b"".join(pieces) == raw + b"\nruwa\n" and pieces[-1] == b"ruwa\n"
+    assert max(map(len, pieces)) <= (1 << 20) + 12
+    assert list(_runs(io.BytesIO(raw), whole=True)) == [raw]
+    (tmp_path / "x.txt").write_bytes(raw + b"\nruwa\n\xff\n")
+    with pytest.raises(InputError, match="x.txt:3: the text is not UTF-8"):
+        count(Lines(tmp_path / "x.txt"))
     (tmp_path / "x.txt").write_bytes(raw)
     words = count(Lines(tmp_path / "x.txt")).words
     assert "".join(words.elements()).count("ሀገር") >= 400_000 - len(pieces)

@@ -140,60 +140,49 @@ def _read(file: Path, blank: bool) -> Iterator[str]:
     number = 1
     try:
         with _open(file) as stream:
-            for number, raw in _runs(stream, whole=blank):
+            for raw in _runs(stream, whole=blank):
                 text = _decoded(raw, file, number)
                 parts = (text.removeprefix(_BOM) if number == 1 else text).removesuffix("\n").split("\n")
                 if "\r" in text:
                     parts = [part for line in parts for part in line.rstrip("\r").split("\r")]
                 yield from parts if blank else [part for part in parts if part.strip()]
-                number += raw.count(b"\n", 0, -1)
+                number += raw.count(b"\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"the file is damaged after line {number}: {error}", file=file) from None
+        raise InputError(f"the file is damaged after line {number - 1}: {error}", file=file) from None
     except OSError as error:
         if file.suffix != ".zst":
             raise
-        raise InputError(f"the file is damaged after line {number}: {error}", file=file) from None
+        raise InputError(f"the file is damaged after line {number - 1}: {error}", file=file) from None
 
 
-def _runs(stream: IO[bytes], *, whole: bool) -> Iterator[tuple[int, bytes]]:
-    """Give some complete lines at a time, with the number of the first; pieces of a long line each alone."""
-    waiting: list[bytes] = []
-    first = size = 0
-    for number, raw in _raw_lines(stream, whole=whole):
-        complete = raw.endswith(b"\n")
-        if waiting and (not complete or size > _RUN):
-            yield first, b"".join(waiting)
-            waiting, size = [], 0
-        if not complete:
-            yield number, raw
+def _runs(stream: IO[bytes], *, whole: bool) -> Iterator[bytes]:
+    """Give some complete lines at a time; lines too long for the memory in pieces, each alone, unless `whole`."""
+    while run := stream.read(_RUN):
+        end = run.rfind(b"\n") + 1
+        last = run[end:] + stream.readline(-1 if whole else _LONGEST - len(run) + end)
+        if whole or last.endswith(b"\n") or len(last) < _LONGEST:
+            yield run[:end] + last
             continue
-        if not waiting:
-            first = number
-        waiting.append(raw)
-        size += len(raw)
-    if waiting:
-        yield first, b"".join(waiting)
+        if end:
+            yield run[:end]
+        yield from _parts(last, stream)
 
 
-def _raw_lines(stream: IO[bytes], *, whole: bool) -> Iterator[tuple[int, bytes]]:
-    """Give numbered lines; lines too long for the memory in pieces, cut at a space or at least between characters."""
-    number, rest = 1, b""
-    while raw := stream.readline(-1 if whole else _LONGEST):
-        raw = rest + raw
-        rest = b""
-        if raw.endswith(b"\n") or whole or len(raw) < _LONGEST:
-            yield number, raw
-            number += raw.endswith(b"\n")
-            continue
-        cut = raw.rfind(b" ")
+def _parts(line: bytes, stream: IO[bytes]) -> Iterator[bytes]:
+    """Give the line that begins so and goes on in `stream`, cut at spaces or at least between characters."""
+    while len(line) >= _LONGEST and not line.endswith(b"\n"):
+        cut = line.rfind(b" ")
         if cut <= 0:
-            cut = len(raw) - 1
-            while cut > len(raw) - 4 and raw[cut] & 0xC0 == 0x80:
+            cut = len(line) - 1
+            while cut > len(line) - 4 and line[cut] & 0xC0 == 0x80:
                 cut -= 1
-        rest = raw[cut:]
-        yield number, raw[:cut]
-    if rest:
-        yield number, rest
+        yield line[:cut]
+        line = line[cut:]
+        if not (more := stream.readline(_LONGEST)):
+            break
+        line += more
+    if line:
+        yield line
 
 
 def _decoded(raw: bytes, file: Path, number: int) -> str:
