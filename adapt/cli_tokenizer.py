@@ -220,6 +220,8 @@ def extend(
     new_folder(output)
     said = Marks([]) if marks is None else read_marks(marks)
     made = add(source, text, pieces, others=others, words=said.words, morphemes=said.morphemes)
+    for notice in said.disregarded(made.tokenizer):
+        console.print(f"notice: {notice}", highlight=False, markup=False, soft_wrap=True)
     made.tokenizer.save_pretrained(output)
     _tell(made.facts, output)
 

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from lexigraft import InputError
+from tests.conftest import sentences
 from tests.vocab.test_compare import metaspace
 from vocab.compare import compare, measure, pictures
 from vocab.compare.marks import read_marks, write_marks
 from vocab.compare.pictures import draw
+from vocab.compare.pieces import pieces
 from vocab.compare.slices import code_switched, compare_slices, spellings, together, without_diacritics
 from vocab.compare.table import figure, records, render
 from vocab.compare.words import clinic, fixed_and_broken, spelled
+from vocab.tokenizer import train_tokenizer
 
 LINES = ["gidaje, gida (gidaje) ma ma", "ma gidan 12 12 12 12"]
 OLD = metaspace(["▁gida", "je", ",", "▁", "m", "a", "n", "1", "2", "(", ")"])
@@ -199,3 +202,23 @@ def test_what_pictures_show(both):
     axis = Figure().subplots()
     pictures._parity(axis, measure({"old": OLD}, LINES, parallel=pairs))
     assert [bar.get_height() for bar in axis.patches] == [1, 2]
+
+
+@pytest.mark.parametrize(("algorithm", "size"), [("unigram", 140), ("bpe", 200), ("byte-bpe", 400), ("wordpiece", 200)])
+def test_what_a_speaker_marked_is_cut_so(algorithm, size, tmp_path: Path):
+    """A frequent word stays whole where nothing is said, and is cut where a speaker cut it; a rare one is kept."""
+    lines = [*(" ".join(word for word, _, _ in sentence) for sentence in sentences(60, 4)), *["gidajensu na"] * 40]
+    lines.append("zuwaja")
+    file = tmp_path / "marks.tsv"
+    file.write_text("gidajensu\tgidaje|nsu\nzuwaja\t=\n")
+    marked = train_tokenizer(lines, algorithm=algorithm, vocab_size=size, marks=file)
+    plain = train_tokenizer(lines, algorithm=algorithm, vocab_size=size)
+    cuts = [
+        [[form for form, _, _ in word] for word in pieces(made, "ma gidajensu zuwaja")[1:]] for made in (plain, marked)
+    ]
+    assert cuts[0][0] == ["▁gidajensu"] and len(cuts[0][1]) > 1
+    assert cuts[1] == [["▁gidaje", "nsu"], ["▁zuwaja"]]
+    assert not [notice for notice in marked.facts["notices"] if "marked" in notice]
+    said = read_marks(file)
+    assert said.disregarded(marked) == []
+    assert said.disregarded(plain) == ["2 of 2 marked words are cut in another way: zuwaja, gidajensu"]

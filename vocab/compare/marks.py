@@ -7,9 +7,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lexigraft import InputError
 from vocab.compare.words import Case
+from vocab.view import SPACE, Vocabulary
 
 COLUMNS = ("word", "mark", "pieces", "frequency", "context")
 WHOLE = "="
@@ -36,6 +38,20 @@ class Marks:
         """The parts, as `train_tokenizer` and `extend` take them: one that begins a word ends in a hyphen."""
         parts = [part + "-" * (place == 0) for cut in self.cuts.values() for place, part in enumerate(cut)]
         return list(dict.fromkeys(parts))
+
+    def disregarded(self, tokenizer: Any) -> list[str]:
+        """Say in a sentence which marked words a tokenizer cuts in another way; empty where it follows every mark."""
+        from vocab.compare.pieces import encode_words
+
+        view = Vocabulary.of(tokenizer)
+        wanted = {word: [word] for word in self.words} | self.cuts
+        others = []
+        for (word, parts), ids in zip(wanted.items(), encode_words(view, list(wanted)), strict=True):
+            found = [bare for index in ids.tolist() if (bare := view.forms[index].removeprefix(SPACE))]
+            others += [word] * (found != [view.normalise(part).strip(SPACE + " ") for part in parts])
+        if not others:
+            return []
+        return [f"{len(others)} of {len(wanted)} marked words are cut in another way: {', '.join(others[:5])}"]
 
 
 def write_marks(file: str | Path, cases: Sequence[Case]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ from vocab.tokenizer.texts import Lines
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+    from vocab.compare.marks import Marks
 
 _LONGEST = 1000  # characters of one part: a text without spaces is learnt from in pieces
 _MARKS = {"metaspace": "▁", "byte-level": "Ġ", "wordpiece": ""}
@@ -66,7 +68,7 @@ def train_tokenizer(
         InputError: no text, a one-shot iterator, a file that is not UTF-8, options that are unknown or do not go
             together, more pieces than the text can give (names the most), or fewer than specials and letters need.
     """
-    settings = _with_marks(_validated(options | {"algorithm": algorithm, "vocab_size": vocab_size}))
+    settings, marks = _with_marks(_validated(options | {"algorithm": algorithm, "vocab_size": vocab_size}))
     chosen: Algorithm = ALGORITHMS[settings.algorithm]
     source = None if like is None else load_tokenizer(like)
     likeness = default() if source is None else likeness_of(source)
@@ -91,6 +93,8 @@ def train_tokenizer(
     backend = _backend(shell)
     facts |= altered(letters, backend.normalizer.normalize_str)
     parts, held = (_parts(words, backend, across=across) for words in (counted.words, counted.held))
+    for words in (parts, held) if marks is not None else ():
+        _cut_as_marked(words, marks.cuts, backend, _MARKS[chosen.family])
     if not parts:
         raise InputError("there is no text to learn from", found=f"{counted.lines} lines", expected="text")
     if settings.spaces_as_tokens and not across:
@@ -122,6 +126,7 @@ def train_tokenizer(
         facts["notices"] += chosen.limits(task)
     tokenizer = _finished(chosen, task, likeness, settings, units, shell)
     facts |= {"algorithm": settings.algorithm, "vocab_size": len(tokenizer), "punctuation": punctuation}
+    facts["notices"] += [] if marks is None else marks.disregarded(tokenizer)
     tokenizer.facts = facts
     _notify(progress, 2, {"stage": "done"})
     return tokenizer
@@ -137,15 +142,25 @@ def _validated(options: dict[str, Any]) -> BuildOptions:
         raise InputError(f"`{where}`: {message}" if where else message) from None
 
 
-def _with_marks(settings: BuildOptions) -> BuildOptions:
+def _with_marks(settings: BuildOptions) -> tuple[BuildOptions, Marks | None]:
     """Add what a speaker marked to the words and morphemes that must be pieces."""
     if settings.marks is None:
-        return settings
+        return settings, None
     from vocab.compare.marks import read_marks
 
     said = read_marks(settings.marks)
     more = {"words": [*settings.words, *said.words], "morphemes": [*settings.morphemes, *said.morphemes]}
-    return settings.model_copy(update={name: list(dict.fromkeys(texts)) for name, texts in more.items()})
+    return settings.model_copy(update={name: list(dict.fromkeys(texts)) for name, texts in more.items()}), said
+
+
+def _cut_as_marked(parts: Counter[str], cuts: Mapping[str, Sequence[str]], backend: Tokenizer, mark: str) -> None:
+    """Count words that a speaker cut as the morphemes that they are cut into, so that they become no pieces whole."""
+    for word, morphemes in cuts.items():
+        whole = _parts_of(word, backend, mark)
+        number = parts.pop(whole[0], 0) if len(whole) == 1 else 0
+        for place, morpheme in enumerate(morphemes if number else ()):
+            for part in _parts_of(morpheme, backend, mark):
+                parts[part.removeprefix(mark) if place else part] += number
 
 
 def _notify(progress: Progress | None, done: int, facts: dict[str, Any]) -> None:
@@ -204,14 +219,9 @@ def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algor
     inside = "##" if chosen.family == "wordpiece" else ""
     given: list[str] = []
 
-    def parts_of(text: str) -> list[str]:
-        normal = backend.normalizer.normalize_str(text)
-        space = " " if mark == "Ġ" and not normal.startswith(" ") else ""
-        return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(space + normal)]
-
     for text in [*settings.words, *settings.morphemes]:
-        bare = text.strip().strip("-") if text in settings.morphemes else text.strip()
-        parts = parts_of(bare)
+        bare = text.strip().removeprefix("-").removesuffix("-") if text in settings.morphemes else text.strip()
+        parts = _parts_of(bare, backend, mark)
         if len(parts) != 1 or not bare:
             raise InputError(
                 f"{text!r} cannot be a piece", found=f"cut into {parts}", expected="one part after the pre-tokeniser"
@@ -219,8 +229,15 @@ def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algor
         within = text in settings.morphemes and not text.strip().endswith("-")
         given.append(inside + parts[0].removeprefix(mark) if within else parts[0])
     if settings.tweets and chosen.sized:
-        given += [parts[0] for parts in map(parts_of, PLACEHOLDERS) if len(parts) == 1]
+        given += [parts[0] for text in PLACEHOLDERS if len(parts := _parts_of(text, backend, mark)) == 1]
     return tuple(dict.fromkeys(given))
+
+
+def _parts_of(text: str, backend: Tokenizer, mark: str) -> list[str]:
+    """Cut a text as it stands behind a space."""
+    normal = backend.normalizer.normalize_str(text)
+    space = " " if mark == "Ġ" and not normal.startswith(" ") else ""
+    return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(space + normal)]
 
 
 def _falls_back(source: PreTrainedTokenizerFast | None) -> bool:
