@@ -126,7 +126,8 @@ def page(figures: dict[str, Any], languages: list[str]) -> str:
     head = "| | " + " | ".join(languages) + " |\n| --- | " + " | ".join("---:" for _ in languages) + " |"
     names = [UNTOUCHED, *STARTS, *METHODS.names]
     bits = "\n".join(row(figures, languages, name, "bits") for name in names)
-    mrr = "\n".join(row(figures, languages, name, "mrr") for name in names[1:])
+    forecast = [name for name in names if any("mrr" in found.get(name, {}) for found in figures.values())]
+    mrr = "\n".join(row(figures, languages, name, "mrr") for name in forecast)
     parts = [INTRODUCTION.format(head=head, bits=bits, mrr=mrr)]
     for name in METHODS.names:
         method = METHODS[name]
