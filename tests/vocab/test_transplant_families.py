@@ -213,6 +213,15 @@ def test_more_than_embeddings_output_and_bias_is_refused(family, tmp_path):
         transplant(tmp_path, metaspace([OLD[i] for i in ORDER]), method="copy -> mean")
 
 
+def test_an_id_that_a_model_cannot_do_without(tmp_path):
+    """MarianMT begins decoding with a token; its configuration takes no `None` for it."""
+    make("marian", tmp_path)
+    model = load_model(tmp_path)
+    model.config.decoder_start_token_id = 9
+    with pytest.raises(InputError, match="decoder_start_token_id 9 has no counterpart .*; found a MarianMTModel"):
+        transplant(model, metaspace(OLD[:20]), source_tokenizer=tmp_path, method="copy -> mean")
+
+
 def test_embeddings_for_every_layer_are_refused(tmp_path):
     model = make("llama, tied", tmp_path)
     model.model.embed_tokens_per_layer = torch.nn.Embedding(44, 4)

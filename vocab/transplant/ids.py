@@ -28,9 +28,12 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
         What was dropped because it has no counterpart.
 
     Raises:
-        InputError: the model counts positions from the padding id, and the new tokenizer has no padding token, or has
-            it at another id where the table of positions cannot be moved along.
+        InputError: the model's configuration must name a token that has no counterpart; or the model counts positions
+            from the padding id, and the new tokenizer has no padding token, or has it at another id where the table of
+            positions cannot be moved along.
     """
+    from huggingface_hub.errors import StrictDataclassError
+
     moved = _moved(mixture)
     notes: list[str] = []
     old_pad = model.config.get_text_config().pad_token_id
@@ -41,7 +44,13 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
         for name, value in list(vars(config).items()):
             if name.endswith("_token_id") and value is not None:
                 new = _new_id(name.removesuffix("_token_id"), value, moved, target)
-                setattr(config, name, new)
+                try:
+                    setattr(config, name, new)
+                except StrictDataclassError:
+                    raise InputError(
+                        f"{name} {value} has no counterpart in the new vocabulary", found=f"a {type(model).__name__}",
+                        expected="a special token of that use: this model's configuration must name one",
+                    ) from None  # fmt: skip
                 if new is None or new == []:
                     notes.append(f"{name} {value} has no counterpart in the new vocabulary and was cleared")
             elif name in _LISTS and value:
