@@ -36,7 +36,6 @@ from adapt.evaluate.data import Data, Kind, load
 from adapt.evaluate.job import Job, is_done
 from adapt.pretrain.distributed import World
 from adapt.pretrain.optimizer import rate_factors
-from adapt.pretrain.options import Pretrain
 from adapt.tuning.adapters import attach, save_tuned
 from adapt.tuning.top_layers import top_layers
 from adapt.tuning.tuning import train_only, without_adapters
@@ -209,10 +208,10 @@ def draw_anew(body: Any, layers: int, seed: int) -> None:
 
 def _groups(body: Any, moving: list[Any], head: Any, layer_decay: float) -> list[dict[str, Any]]:
     """Group what is trained by the factor on its rate; biases, norms and scales do not decay."""
-    rates = Pretrain(steps=1, layer_decay=layer_decay, lr_embeddings=layer_decay**body.config.num_hidden_layers)
     chosen = {id(p) for p in moving}
     trained = {name: p for name, p in body.named_parameters() if id(p) in chosen}
-    factors = rate_factors(body, list(trained), rates)
+    lowest = layer_decay**body.config.num_hidden_layers
+    factors = rate_factors(body, list(trained), embeddings=lowest, layer_decay=layer_decay)
     found = [(trained[name], factor) for name, (_, factor) in factors.items()]
     groups: dict[tuple[float, bool], list[Any]] = {}
     for parameter, factor in [*found, (head.weight, 1.0), (head.bias, 1.0)]:

@@ -33,8 +33,10 @@ def make_optimizer(model: Any, trained: dict[str, Any], options: Pretrain) -> An
         raise InputError("optimizer adamw-rows needs trained input embeddings that the decoder does not share: there, "
                          "every row has a gradient in every step", found=type(model).__name__,
                          expected="optimizer: adamw")  # fmt: skip
+    factors = rate_factors(model, list(trained), embeddings=options.lr_embeddings, body=options.lr_body,
+                           head=options.lr_head, layer_decay=options.layer_decay)  # fmt: skip
     groups: dict[tuple[str, bool], dict[str, Any]] = {}
-    for name, (group, factor) in rate_factors(model, list(trained), options).items():
+    for name, (group, factor) in factors.items():
         decays = trained[name].squeeze().ndim >= 2
         settings = {"name": group, "factor": factor, "weight_decay": options.weight_decay if decays else 0.0}
         groups.setdefault((group, decays), {"params": [], **settings})["params"].append(trained[name])
@@ -94,7 +96,10 @@ def _update_rows(parameter: Any, gradient: Any, group: dict[str, Any], state: di
     parameter.index_copy_(0, rows, moved.addcdiv_(mean, size, value=-group["lr"] / (1 - first**step)))
 
 
-def rate_factors(model: Any, names: list[str], options: Pretrain) -> dict[str, tuple[str, float]]:
+def rate_factors(
+    model: Any, names: list[str], *, embeddings: float = 1.0, body: float = 1.0, head: float = 1.0,
+    layer_decay: float = 1.0,
+) -> dict[str, tuple[str, float]]:  # fmt: skip
     """Say which group each parameter belongs to, and the factor on its learning rate.
 
     With `layer_decay` d (discriminative fine-tuning: Howard & Ruder 2018, ULMFiT, section 3.1), the top layer of the
@@ -104,29 +109,32 @@ def rate_factors(model: Any, names: list[str], options: Pretrain) -> dict[str, t
     Args:
         model: the model.
         names: of the parameters.
-        options: lr_embeddings, lr_body, lr_head and layer_decay.
+        embeddings: factor of the token embeddings.
+        body: factor of what is between them and the head.
+        head: factor of the head.
+        layer_decay: factor of each of the body's layers on that of the one above it.
 
     Returns:
         For each name its group (`embeddings`, `head`, `body`, or `body.start`, `body.0`, `body.1` ... `body.end`
         where layers differ) and its factor, in the order of the names.
     """
-    embeddings, head = model.get_input_embeddings().weight, {id(p) for p in head_parameters(model)}
+    words, top = model.get_input_embeddings().weight, {id(p) for p in head_parameters(model)}
     result: dict[str, tuple[str, float]] = {}
-    body: dict[str, int] = {}  # depth of each parameter, -1 before the first layer
-    depth, last = -1, max((_layer(name) for name, p in model.named_parameters() if id(p) not in head), default=-1)
+    depths: dict[str, int] = {}  # of each parameter of the body, -1 before the first layer
+    depth, last = -1, max((_layer(name) for name, p in model.named_parameters() if id(p) not in top), default=-1)
     for name, parameter in model.named_parameters():
-        if parameter is embeddings:
-            result[name] = ("embeddings", options.lr_embeddings)
-        elif id(parameter) in head:
-            result[name] = ("head", options.lr_head)
+        if parameter is words:
+            result[name] = ("embeddings", embeddings)
+        elif id(parameter) in top:
+            result[name] = ("head", head)
         else:
             own = _layer(name)
             depth = own if own >= 0 else depth if depth < 0 else last + 1
-            body[name] = depth
-    for name, depth in body.items():
+            depths[name] = depth
+    for name, depth in depths.items():
         where = {-1: "body.start", last + 1: "body.end"}.get(depth, f"body.{depth}")
-        factor = options.lr_body * options.layer_decay ** max(0, last - depth)
-        result[name] = ("body" if options.layer_decay == 1 else where, factor)
+        factor = body * layer_decay ** max(0, last - depth)
+        result[name] = ("body" if layer_decay == 1 else where, factor)
     return {name: result[name] for name in names}
 
 

@@ -26,3 +26,11 @@ def setup_on(model: Path, text: Path, folder: Path, given: Pretrain, steps: int 
     """A model ready for `train_step`."""
     tokenizer = load_tokenizer(model)
     return set_up(model, model, tokenise(text, tokenizer, folder / "tokens"), tokenizer, given, steps, seed)
+
+
+def short_lines(folder: Path, language: Path, count: int = 600) -> Path:
+    """Lines of one to four words, so that a row holds several."""
+    lines = (language / "text.txt").read_text(encoding="utf-8").splitlines()
+    short = [" ".join(line.split()[: 1 + number % 4]) for number, line in enumerate(lines[:count])]
+    (folder / "short.txt").write_text("\n".join(short) + "\n", encoding="utf-8")
+    return folder / "short.txt"

@@ -8,16 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
-from adapt.config import Evaluate, RunConfig
+from adapt.config import Evaluate
 from adapt.evaluate import features, finetune, heads, labelled
 from adapt.evaluate import floors as floors_
 from adapt.evaluate.job import Job
-from adapt.evaluate.task import TASKS, TaskFiles
-from adapt.preflight import _task_tokens
+from adapt.evaluate.task import TASKS
 from lexigraft import InputError
 
 torch.set_num_threads(1)
@@ -106,14 +104,6 @@ def scores(folder):
 
 def everything(folder):
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def test_registry_has_the_tasks_and_importing_it_is_light():
-    assert set(TASKS.names) >= {"lm", "ner", "pos", "sentiment"}
-    for task in TASKS:
-        assert task.summary
-        assert task.better in ("higher", "lower")
-        assert issubclass(task.options, TaskFiles) == task.files
 
 
 @pytest.mark.parametrize("task", ["pos", "ner", "sentiment"])
@@ -220,14 +210,6 @@ def test_long_sentences_lose_no_word(model, tmp_path):
     assert pooled.shape == (1, 32)
 
 
-def test_windows_cover_every_piece_once():
-    for n in (1, 10, 11, 15, 16, 47, 100):
-        plan = features.windows([features.Cut(list(range(n)), [])], 10)
-        kept = [i for w in plan for i in range(*w.keep)]
-        assert kept == list(range(n))
-        assert all(w.start <= w.keep[0] and w.keep[1] <= w.end and w.end - w.start <= 10 for w in plan)
-
-
 def test_batching_does_not_change_states(model):
     cutter, body = features.Cutter(tokenizer()), features.load_body(model)
     cuts = cutter.words(sentences(20, 9))
@@ -243,30 +225,6 @@ def test_a_word_without_a_piece_is_counted_and_predicted(model, files, tmp_path)
     assert cut.first[1] == -1
     assert cutter.backend.encode("ali").ids[1] == cut.ids[cut.first[0]]
     assert cut.ids[cut.first[2]] == tokenizer().convert_tokens_to_ids("kano")
-
-
-def test_viterbi_finds_the_best_allowed_sequence():
-    labels = ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"]
-    rng = np.random.default_rng(0)
-    start, follow = heads.allowed(labels)
-    assert start.tolist() == [True, True, False, False, True]
-    assert follow[0].tolist() == [True, True, True, False, True]  # after B-LOC: no I-PER
-    assert follow[4].tolist() == [True, True, False, False, True]
-    for _ in range(30):
-        scores_ = heads.log_softmax(rng.normal(size=(4, 5)))
-        every = [
-            (sum(scores_[i, t] for i, t in enumerate(seq)), seq)
-            for seq in np.ndindex(5, 5, 5, 5)
-            if start[seq[0]] and all(follow[a, b] for a, b in zip(seq, seq[1:], strict=False))
-        ]
-        assert heads.viterbi(scores_, labels) == list(max(every)[1])
-
-
-def test_neighbours_stop_at_the_ends_of_a_sentence():
-    states = np.arange(1, 6, dtype=np.float32)[:, None]
-    found = heads.arrange(states, [2, 0, 3], "ner")
-    assert found.tolist() == [[1, 0, 2], [2, 1, 0], [3, 0, 4], [4, 3, 5], [5, 4, 0]]
-    assert heads.arrange(states, [5], "pos") is states
 
 
 def test_floors(files, tmp_path):
@@ -319,11 +277,6 @@ def test_language_modelling(tmp_path, model):
     other = np.load(tmp_path / "c/seed-0/words.npz")
     assert (other["start"] == arrays["start"]).all()
     assert (other["line"] == arrays["line"]).all()
-
-
-def test_label_counts():
-    assert labelled.label_counts([["A", "B"], ["A"]]) == {"A": 2, "B": 1}
-    assert labelled.label_counts(["p", "n", "p"]) == {"n": 1, "p": 2}
 
 
 def test_few_examples_get_updates_enough_to_learn(files, model, tmp_path):
@@ -397,19 +350,3 @@ def test_a_long_text_keeps_its_head_and_tail(files, model, tmp_path):
         (label,) = labelled.predict(tmp_path / way, model, model, [f"{'gida ' * 10}{'muni ' * 6}{'sosai ' * 10}"])
         assert way == "head-tail" or label["label"] == "bad"
     assert found == {"windows": 1.0, "head-tail": 0.5}
-
-
-def test_the_preflight_counts_the_updates_that_few_examples_get():
-    """2,000 characters are 20 examples, two updates an epoch: 100 epochs at three forward passes, ten looks at dev."""
-    config = RunConfig(language="x", source={"model": "m"}, corpus={"text": ["a"]}, evaluate={"mode": "finetune"})
-    assert _task_tokens(config, 2000, 3000) == pytest.approx(3 * (2000 * 100 * 3 + 3000 * 10) / 3)
-    assert _task_tokens(config, 200_000, 3000) == pytest.approx(3 * (200_000 * 3 * 3 + 3000 * 3) / 3)
-
-
-@pytest.mark.parametrize(("settings", "said"), [
-    ({"reinit_layers": 1}, "reinit_layers belongs to mode finetune"),
-    ({"mode": "finetune", "layer_decay": 0.9, "task_adapter": True}, "layer_decay and task_adapter exclude each other"),
-])  # fmt: skip
-def test_settings_of_finetuning_that_contradict_each_other_are_refused(settings, said):
-    with pytest.raises(ValidationError, match=said):
-        Evaluate(**settings)
