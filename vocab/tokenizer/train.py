@@ -220,7 +220,7 @@ def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algor
     given: list[str] = []
 
     for text in [*settings.words, *settings.morphemes]:
-        bare = text.strip().removeprefix("-").removesuffix("-") if text in settings.morphemes else text.strip()
+        bare = text.strip().strip("-") if text in settings.morphemes else text.strip()
         parts = _parts_of(bare, backend, mark)
         if len(parts) != 1 or not bare:
             raise InputError(
