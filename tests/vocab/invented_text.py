@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
+
+from vocab.tokenizer.convert import PATTERN
 
 SIZES = {"byte-bpe": 330, "byte": 330}  # pieces that each algorithm can make of it; 200 elsewhere
 
@@ -72,3 +74,56 @@ def xlmr() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         mask_token=AddedToken("<mask>", lstrip=True),
     )
+
+
+def llama2() -> PreTrainedTokenizerFast:
+    """SentencePiece BPE as transformers converts it: the normaliser writes word marks, unknown letters are bytes."""
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "▁a"]
+    table = {piece: i for i, piece in enumerate(pieces)}
+    backend = Tokenizer(models.BPE(table, [("▁", "a")], unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    backend.post_processor = processors.TemplateProcessing("<s> $A", "<s> $A <s>:1 $B:1", [("<s>", 1)])
+    backend.add_special_tokens(["<unk>", "<s>", "</s>"])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, unk_token="<unk>", bos_token="<s>", eos_token="</s>", padding_side="left"
+    )
+
+
+def llama3() -> PreTrainedTokenizerFast:
+    """Byte-level BPE with a pattern of its own, whole parts looked up first, and a post-processor in a sequence."""
+    backend = gpt2().backend_tokenizer
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(PATTERN), "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+    )
+    backend.model.ignore_merges = True
+    backend.add_special_tokens(["<|begin_of_text|>"])
+    begin = ("<|begin_of_text|>", 257)
+    template = processors.TemplateProcessing(f"{begin[0]} $A", f"{begin[0]} $A {begin[0]}:1 $B:1", [begin])
+    backend.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=begin[0], eos_token="<|endoftext|>", model_max_length=131
+    )
+
+
+def roberta() -> PreTrainedTokenizerFast:
+    """Byte-level BPE that puts a space before the text."""
+    backend = gpt2().backend_tokenizer
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    backend.add_special_tokens(["<s>", "</s>", "<pad>", "<unk>", "<mask>"])
+    backend.post_processor = processors.RobertaProcessing(("</s>", 258), ("<s>", 257))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token=AddedToken("<mask>", lstrip=True),
+    )
+
+
+SOURCES = {"bert": bert, "xlmr": xlmr, "gpt2": gpt2, "llama2": llama2, "llama3": llama3, "roberta": roberta}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, processors
 from transformers import AutoTokenizer
 
 from lexigraft import InputError
 from tests.conftest import sentences
 from vocab.tokenizer import train_tokenizer
-from vocab.tokenizer.algorithm import ALGORITHMS
+from vocab.tokenizer.algorithm import ALGORITHMS, Task
 from vocab.tokenizer.extend import extend
+from vocab.tokenizer.load import wrap
 from vocab.tokenizer.trim import trim
 from vocab.view import Vocabulary
 
@@ -100,6 +103,41 @@ def test_trim(old):
     assert cut.tokenizer.decode(after.encode([OLD[200]])[0]) == old.decode(before.encode([OLD[200]])[0])
     with pytest.raises(InputError, match="no text to keep pieces for"):
         trim(old, [""])
+
+
+@pytest.mark.parametrize("algorithm", ["unigram", "bpe", "byte-bpe", "wordpiece"])
+def test_no_piece_is_added_that_the_source_cuts_through(algorithm: str):
+    digits = ["0123456789 "[n:] for n in range(10)]
+    old = train_tokenizer([*OLD, *digits], algorithm=algorithm, vocab_size=SIZES[algorithm], split_digits=True)
+    grown = extend(old, [f"{line} 2023" for line in NEW], 60)
+    assert grown.facts["unused"] < 12 and not [piece for piece in grown.added if "20" in piece or "23" in piece]
+    if algorithm != "wordpiece":  # which keeps no spaces
+        old = train_tokenizer(OLD, algorithm=algorithm, vocab_size=SIZES[algorithm], spaces_as_tokens=True)
+        grown = extend(old, NEW, 60)
+        assert grown.facts["unused"] < 12 and not [piece for piece in grown.added if piece[0] in "▁Ġ"]
+
+
+@pytest.mark.parametrize("kind", ["byte-bpe", "wordpiece"])
+def test_special_tokens_that_come_after_all_pieces(kind: str):
+    """As in Llama 3: they are no part of the model's table, and keep their ids when pieces come after them."""
+    counts = Counter(("Ġ" * (kind == "byte-bpe") + word) for line in OLD for word in line.split())
+    learnt = ALGORITHMS[kind].learn(Task(counts, ("[UNK]",), "[UNK]", SIZES[kind], 2, 1.0, False, 16))
+    blank = {"truncation": None, "padding": None, "normalizer": None, "post_processor": None, "added_tokens": []}
+    cutter = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    pre = {"pre_tokenizer": cutter if kind == "byte-bpe" else {"type": "WhitespaceSplit"}, "decoder": None}
+    backend = Tokenizer.from_str(json.dumps({"version": "1.0", "model": learnt} | blank | pre))
+    backend.add_special_tokens(["[CLS]", "[SEP]", "[PAD]", "[MASK]"])
+    ends = [(name, backend.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]", ends)
+    old = wrap(backend)
+    grown = extend(old, NEW, 60).tokenizer
+    before, after = Vocabulary.of(old), Vocabulary.of(grown)
+    assert after.tokens[: len(before)] == before.tokens and len(after) == len(before) + 60
+    assert after.roles == before.roles and before.roles["mask"] == len(before) - 1
+    assert grown("", "")["input_ids"] == old("", "")["input_ids"]
+    cut = trim(old, OLD[:20])
+    assert cut.facts["after"] < len(before)
+    assert cut.kept[cut.tokenizer(OLD[0], OLD[1])["input_ids"]].tolist() == old(OLD[0], OLD[1])["input_ids"]
 
 
 def test_the_model_is_cut_with_its_tokenizer(tiny_source: Path):

@@ -16,12 +16,12 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, BertConfig
 
 from lexigraft import InputError
-from tests.vocab.invented_text import SIZES, TEXT, bert, gpt2, lines, xlmr
+from tests.vocab.invented_text import SIZES, SOURCES, TEXT, bert, gpt2, lines, llama2, llama3, roberta, xlmr
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.algorithm import ALGORITHMS, Task, covered
 from vocab.tokenizer.shell import pre_tokeniser_state
 from vocab.tokenizer.unigram import learn_model, seeds
-from vocab.view import Vocabulary
+from vocab.view import Kind, Vocabulary
 
 NAMES = ALGORITHMS.names
 SIZED = [spec.name for spec in ALGORITHMS if spec.sized]
@@ -80,6 +80,74 @@ def test_like_gpt2():
     assert tokenizer.decode(tokenizer("  two  spaces\n😀")["input_ids"]) == "  two  spaces\n😀"
     unigram = Vocabulary.of(train_tokenizer(TEXT, like=gpt2(), vocab_size=150))
     assert unigram.tokens[:2] == ["<|endoftext|>", "<unk>"] and unigram.roles["unk"] == 1
+
+
+def test_like_llama():
+    old = train_tokenizer(TEXT, like=llama2(), algorithm="bpe", vocab_size=600)
+    view = Vocabulary.of(old)
+    assert view.tokens[:4] == ["<unk>", "<s>", "</s>", "<0x00>"] and (view.kind == Kind.BYTE).sum() == 256
+    assert old("ruwa", "ruwa")["input_ids"] == [1, view.ids["▁ruwa"]] * 2 and old.padding_side == "left"
+    for text in ("ruwa 漢字 ruwa", "ɗalibi\u200b 😀"):  # unknown letters are bytes, as in the source
+        assert old.decode(old(text)["input_ids"], skip_special_tokens=True) == text
+    new = train_tokenizer(TEXT, like=llama3(), algorithm="byte-bpe", vocab_size=330)
+    begin, *rest = new("Ruwa  12345\n\nruwa")["input_ids"]
+    assert new.convert_ids_to_tokens(begin) == new.bos_token == "<|begin_of_text|>" and new.model_max_length == 131
+    assert new.decode(rest) == "Ruwa  12345\n\nruwa" and new.unk_token is None
+    cut = [part for part, _ in new.backend_tokenizer.pre_tokenizer.pre_tokenize_str("ruwa 12345")]
+    assert cut == ["ruwa", "Ġ", "123", "45"]  # the source's own pattern
+
+
+OVERRIDDEN = {
+    "punctuation": "words", "joiners": "", "split_digits": True, "normal_form": "NFD", "lowercase": True,
+    "strip_accents": True, "template": "none", "truncation_side": "left", "model_max_length": 17,
+    "specials": ["pad=[P]", "<extra>"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("algorithm", ["unigram", "byte-bpe", "wordpiece"])
+def test_what_is_taken_over_and_each_part_of_it_overridden(algorithm: str, source: str):
+    old = SOURCES[source]()
+    size = {"unigram": 400 if source == "llama2" else 150, "byte-bpe": 320, "wordpiece": 150}[algorithm]
+    plain = train_tokenizer(TEXT, like=old, algorithm=algorithm, vocab_size=size)
+    now, before = Vocabulary.of(plain), Vocabulary.of(old)
+    assert all(now.tokens[now.roles[role]] == before.tokens[index] for role, index in before.roles.items())
+    assert sorted({now.roles[role] for role in before.roles}) == [
+        now.roles[role] for role, index in sorted(before.roles.items(), key=lambda item: item[1])
+        if role == min(r for r, i in before.roles.items() if i == index)
+    ]  # in the same order  # fmt: skip
+    settings = ("model_max_length", "truncation_side", "padding_side")
+    assert [getattr(plain, name) for name in settings] == [getattr(old, name) for name in settings]
+
+    def frame(tokenizer) -> list[str]:
+        tokens = tokenizer.convert_ids_to_tokens(tokenizer("a", "a")["input_ids"])
+        return [token for token in tokens if token in tokenizer.all_special_tokens and token != tokenizer.unk_token]
+
+    assert frame(plain) == frame(old)
+    text = "Ruwan Kàsá n'umu 2023"
+    changed = train_tokenizer([*TEXT, *[text] * 20], old, algorithm, size, **OVERRIDDEN)
+    tokens = changed.tokenize(text)
+    joined = "".join(tokens).replace("▁", "").replace("Ġ", "").replace("##", "")
+    assert joined == "ruwankasan'umu2023" and [token[-1] for token in tokens[-4:]] == list("2023")
+    assert (changed.pad_token, changed.model_max_length, changed.truncation_side) == ("[P]", 17, "left")
+    assert changed.tokenize("ruwa<extra>")[-1] == "<extra>" and frame(changed) == []
+
+
+@pytest.mark.parametrize("source", ["xlmr", "llama3", "roberta"])
+def test_a_word_mark_is_no_part_of_wordpiece(source: str):
+    """The source's way to cut is not taken over where it writes marks that WordPiece would take for letters."""
+    tokenizer = train_tokenizer(TEXT, SOURCES[source](), "wordpiece", 200, punctuation="source")
+    assert not [piece for piece in tokenizer.get_vocab() if "▁" in piece or "Ġ" in piece]
+
+
+def test_digits_of_a_source_that_puts_a_space_before_the_text():
+    tokenizer = train_tokenizer([*TEXT, "2023"] * 3, roberta(), "byte-bpe", 330, split_digits=True)
+    for text in ("12 ruwa 2023", "ruwa", "a  2"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert (
+            tokenizer.decode(ids) == f" {text}" and tokenizer(f" {text}", add_special_tokens=False)["input_ids"] == ids
+        )
+    assert tokenizer.tokenize("a2023")[-4:] == list("2023")
 
 
 def test_lower_casing_only_where_the_source_does():

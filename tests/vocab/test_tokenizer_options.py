@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from transformers import AutoTokenizer
 
+from adapt import config
 from adapt.pretrain.tokens import word_starts
 from lexigraft import InputError
 from tests.vocab.invented_text import SIZES, TEXT, bert, gpt2, xlmr
@@ -74,8 +76,6 @@ def test_spaces_that_carry_meaning(algorithm: str):
 
 
 def test_spaces_that_cannot_be_kept():
-    with pytest.raises(InputError, match="found WordPiece, which drops spaces"):
-        learnt("wordpiece", spaces_as_tokens=True)
     with pytest.raises(InputError, match="found the pre-tokeniser of the source"):
         learnt("byte-bpe", like=gpt2(), spaces_as_tokens=True)
 
@@ -202,9 +202,23 @@ def test_what_dropout_draws(algorithm: str):
     assert often > whole and abs(often / np.mean(theirs) - 1) < 0.04
 
 
-def test_dropout_needs_merges():
-    with pytest.raises(InputError, match="no merges to leave out; found Unigram"):
-        learnt("unigram", dropout=0.1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"algorithm": "unigram", "dropout": 0.1}, "no merges to leave out; found unigram; expected an algorithm that"),
+        ({"algorithm": "byte", "dropout": 0.1}, "no merges to leave out; found byte"),
+        ({"algorithm": "wordpiece", "byte_fallback": True}, "no bytes to fall back on; found wordpiece"),
+        ({"algorithm": "byte-bpe", "byte_fallback": True}, "bytes are its pieces anyway; found byte-bpe"),
+        ({"algorithm": "character", "words": ["gida"]}, "holds no words; found character"),
+        ({"algorithm": "wordpiece", "spaces_as_tokens": True}, "spaces cannot be kept as tokens here; found wordpiece"),
+        ({"punctuation": "source", "spaces_as_tokens": True}, "spaces cannot be kept as tokens here"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_text_is_read(options: dict, message: str, tmp_path: Path):
+    with pytest.raises(InputError, match=message):
+        train_tokenizer(tmp_path / "there is no such file", **options)
+    with pytest.raises(ValidationError, match=message):
+        config.Tokenizer(**options)
 
 
 def test_coverage_and_frequency():
@@ -244,7 +258,6 @@ def test_options_that_are_not_known():
         ({"character_coverage": 1.5}, "`character_coverage`: Input should be less than or equal to 1"),
         ({"normal_form": "NFX"}, "`normal_form`: Input should be 'auto'"),
         ({"algorithm": "unigramm"}, "did you mean 'unigram'"),
-        ({"algorithm": "wordpiece", "byte_fallback": True, "vocab_size": 200}, "byte_fallback"),
         ({"vocab_size": 10**12, "algorithm": "bpe"}, "at most"),
     ):
         with pytest.raises(InputError, match=message):

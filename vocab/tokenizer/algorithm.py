@@ -82,6 +82,7 @@ class Algorithm:
         units: characters of the text -> smaller units than these.
         limits: says, one sentence each, where less than the whole text is learnt from.
         cutters: parts of a pre-tokeniser, after all others, that what was learnt needs.
+        merges: pieces are made by merges, some of which may be left out.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Algorithm:
     units: Callable[[Mapping[str, int]], Units] | None = None
     limits: Callable[[Task], list[str]] | None = None
     cutters: Callable[[Task, Mapping[str, Any]], list[dict[str, Any]]] | None = None
+    merges: bool = False
 
 
 class TooManyPieces(InputError):

@@ -11,8 +11,8 @@ from the other side, and what decides between equal cuts looks from the right). 
 - All other words get the most probable of all cuts, which the search finds given WordPiece's pieces and their
   probabilities: it is the better one of the two, or one more probable than both.
 
-With 16,000 pieces for Hausa, Yoruba, Kinyarwanda and Swahili that is the choice for all of 253,000 words of the training
-texts but two, and for 97.9 to 98.7 % of the words of held-out text (99.2 to 99.8 % of their occurrences).
+With 16,000 pieces for Hausa, Yoruba, Kinyarwanda and Swahili that is the choice for all but two of 253,000 words of
+the training texts, and for 97.9 to 98.7 % of the words of held-out text (99.2 to 99.8 % of their occurrences).
 
 Probability is the product over the pieces of a cut; where both are alike the cut from the right is taken. So the paper
 has it ("higher frequency"); the code that its authors released compares the ranks of the pieces, the most frequent ones

@@ -172,4 +172,5 @@ SPEC = Algorithm(
     when_not="Many words with several affixes: it follows frequency, not their parts.",
     family="metaspace",
     learn=learn,
+    merges=True,
 )

@@ -23,4 +23,5 @@ SPEC = Algorithm(
     when_not="Scripts of three bytes a character and little text: merges are spent on building letters.",
     family="byte-level",
     learn=learn,
+    merges=True,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Task, TooFewPieces, ranked_letters
 from vocab.tokenizer.bpe import with_unknown
 
@@ -19,15 +18,13 @@ def learn(task: Task) -> dict[str, Any]:
         The `model` part of a tokenizer.json: BPE without a merge.
 
     Raises:
-        InputError: there are more letters than the vocabulary may hold, or longer pieces are asked for.
+        InputError: there are more letters than the vocabulary may hold.
     """
     return with_unknown(unmerged(task, ranked_letters(task)[0]), task)
 
 
 def unmerged(task: Task, letters: list[str]) -> dict[str, Any]:
     """Make a BPE model that has letters only, after the reserved tokens."""
-    if task.given:
-        raise InputError("a vocabulary of single characters holds no words", found=", ".join(task.given[:5]))
     tokens = [*task.reserved, *letters]
     if len(tokens) > task.vocab_size:
         raise TooFewPieces(task, len(tokens))

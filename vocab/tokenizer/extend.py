@@ -22,6 +22,7 @@ from vocab.tokenizer.bpe import continued
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.sentencepiece_model import SPACE
 from vocab.tokenizer.shell import pre_tokeniser_state
 from vocab.tokenizer.texts import Lines
 from vocab.tokenizer.train import spelled
@@ -112,6 +113,8 @@ def extend(
     counts = _parts(old.backend_tokenizer, family, lines)
     task = Task(counts, ("<unk>",), "<unk>", pieces, min_frequency, 1.0, False, 16, given)
     first = max(old.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    if kind != "Unigram":  # tokens after the model's own would move behind the new pieces
+        model["vocab"] |= {token["content"]: token["id"] for token in raw["added_tokens"]}
     added = {"Unigram": _extend_unigram, "WordPiece": _extend_wordpiece, "BPE": _extend_bpe}[kind](raw, task, first)
     if missing := [piece for piece in given if piece not in set(added)]:
         raise InputError("not all words and morphemes could be made pieces", found=", ".join(missing[:5]))
@@ -140,8 +143,9 @@ def _parts(backend: Tokenizer, family: str, lines: Iterable[str]) -> dict[str, i
     normaliser, cutter = backend.normalizer, backend.pre_tokenizer
     if family == "metaspace":
         _, split = pre_tokeniser_state("metaspace")["pretokenizers"]
-        pattern = Regex(split["pattern"]["Regex"])
-        cutter = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Split(pattern, "isolated")])
+        signs = pre_tokenizers.Split(Regex(split["pattern"]["Regex"]), "isolated")
+        words = pre_tokenizers.Split(SPACE, "merged_with_next")
+        cutter = pre_tokenizers.Sequence([cutter or pre_tokenizers.Metaspace(), words, signs])
     counts: Counter[str] = Counter()
     for line in lines:
         text = line if normaliser is None else normaliser.normalize_str(line)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
+from lexigraft import InputError
 from vocab.options import Options
 
 
@@ -86,3 +87,36 @@ class BuildOptions(Options):
     """Where texts that are too long lose tokens. Nothing means as the source does."""
     model_max_length: int | None = Field(None, gt=0)
     """Longest sequence in tokens. Nothing means as the source has it."""
+
+    @model_validator(mode="after")
+    def _go_together(self) -> Self:
+        from vocab.tokenizer.algorithm import ALGORITHMS
+
+        chosen = ALGORITHMS[self.algorithm]
+        of_words = [*self.words, *self.morphemes, *filter(None, [self.marks])]
+        for wrong, message, expected in (
+            (
+                self.dropout and not chosen.merges,
+                "there are no merges to leave out",
+                "an algorithm that merges, as bpe",
+            ),
+            (self.byte_fallback and chosen.family == "byte-level", "bytes are its pieces anyway", "no byte_fallback"),
+            (
+                self.byte_fallback and chosen.family == "wordpiece",
+                "it has no bytes to fall back on",
+                "no byte_fallback",
+            ),
+            (
+                of_words and not chosen.sized,
+                "a vocabulary of single characters holds no words",
+                "no words or morphemes",
+            ),
+            (
+                self.spaces_as_tokens and (chosen.family == "wordpiece" or self.punctuation == "source"),
+                "spaces cannot be kept as tokens here",
+                "punctuation `words` or `keep`, and an algorithm other than wordpiece",
+            ),
+        ):
+            if wrong:
+                raise InputError(message, found=self.algorithm, expected=expected)
+        return self

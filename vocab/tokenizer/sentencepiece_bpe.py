@@ -46,4 +46,5 @@ SPEC = Algorithm(
     when_not="Elsewhere: `bpe` learns the same kind of pieces and heeds min_frequency.",
     family="metaspace",
     learn=learn,
+    merges=True,
 )

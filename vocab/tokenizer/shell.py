@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Units
 from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.roles import parts_of
 from vocab.tokenizer.sentencepiece_model import SPACE, decoder_state
 
 if TYPE_CHECKING:
@@ -43,19 +44,22 @@ def shell_state(chosen: Algorithm, likeness: Likeness, options: BuildOptions, un
     """
     source = options.punctuation == "source"
     own_marks = source and likeness.byte_level and chosen.family == "byte-level"
-    if options.spaces_as_tokens and (source or chosen.family == "wordpiece"):
+    if options.spaces_as_tokens and source:
         raise InputError(
             "spaces cannot be kept as tokens here",
-            found="the pre-tokeniser of the source" if source else "WordPiece, which drops spaces",
-            expected="punctuation `words` or `keep`, and another algorithm",
+            found="the pre-tokeniser of the source",
+            expected="punctuation `words` or `keep`",
         )
     inner = [*likeness.normaliser, *units.apart]
     if options.tweets:
         links_and_users = [_replace(*rule) for rule in zip((_LINK, _USER), PLACEHOLDERS, strict=True)]
         inner = [_replace(_SELECTORS, ""), *likeness.normaliser, *links_and_users, *units.apart]
     pre_tokeniser: dict[str, Any] | None = None
-    if source and likeness.pre_tokeniser and (own_marks or chosen.family == "wordpiece"):
-        pre_tokeniser = _with_digits(likeness.pre_tokeniser) if options.split_digits else likeness.pre_tokeniser
+    marked = any(part["type"] in ("Metaspace", "ByteLevel") for part in parts_of(likeness.pre_tokeniser))
+    if source and likeness.pre_tokeniser and (own_marks or (chosen.family == "wordpiece" and not marked)):
+        pre_tokeniser = likeness.pre_tokeniser
+        if options.split_digits:
+            pre_tokeniser, inner = _with_digits(pre_tokeniser, inner)
     return {
         "version": "1.0",
         "truncation": None,
@@ -171,8 +175,14 @@ def _any_of(signs: str) -> str:
     return "[" + "".join(f"\\{sign}" if sign in r"\]^-[&" else sign for sign in signs) + "]"
 
 
-def _with_digits(state: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "Sequence", "pretokenizers": [_isolated(r" ?\p{N}"), state]}
+def _with_digits(
+    state: dict[str, Any], normaliser: list[dict[str, Any]]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Cut digits off first; a space before the text is then put by the normaliser, or each digit would get one."""
+    parts = [part | {"add_prefix_space": False} if "add_prefix_space" in part else part for part in parts_of(state)]
+    if any(part.get("add_prefix_space") for part in parts_of(state)):
+        normaliser = [*normaliser, {"type": "Prepend", "prepend": " "}, _replace(r"\A  ", " ")]  # one, not two
+    return {"type": "Sequence", "pretokenizers": [_isolated(r" ?\p{N}"), *parts]}, normaliser
 
 
 def _isolated(pattern: str) -> dict[str, Any]:

@@ -62,4 +62,5 @@ SPEC = Algorithm(
     family="metaspace",
     learn=learn,
     across=True,
+    merges=True,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Task
 from vocab.tokenizer.bpe import merged
 
@@ -26,10 +25,8 @@ def learn(task: Task) -> dict[str, Any]:
         The `model` part of a tokenizer.json.
 
     Raises:
-        InputError: as for BPE, or byte fallback is asked for, which WordPiece does not have.
+        InputError: as for BPE.
     """
-    if task.byte_fallback:
-        raise InputError("WordPiece cannot spell unknown characters by their bytes", found="byte_fallback=True")
     letters = sorted({letter for part in [*task.counts, *task.given] for letter in part})
     inside = {ord(letter): _INSIDE + place for place, letter in enumerate(letters)}
     back = {code: ord(letter) for letter, code in zip(letters, inside.values(), strict=True)}
