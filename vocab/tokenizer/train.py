@@ -93,8 +93,9 @@ def train_tokenizer(
     backend = _backend(shell)
     facts |= altered(letters, backend.normalizer.normalize_str)
     parts, held = (_parts(words, backend, across=across) for words in (counted.words, counted.held))
-    for words in (parts, held) if marks is not None else ():
-        _cut_as_marked(words, marks.cuts, backend, _MARKS[chosen.family])
+    if marks is not None:
+        for words in (parts, held):
+            _cut_as_marked(words, marks.cuts, backend, _MARKS[chosen.family])
     if not parts:
         raise InputError("there is no text to learn from", found=f"{counted.lines} lines", expected="text")
     if settings.spaces_as_tokens and not across:
