@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from vocab.tokenizer.load import load_tokenizer
-from vocab.transplant import transplant
+from vocab.transplant import apply, ids, skeleton, transplant
 from vocab.transplant.apply import matrices_of
-from vocab.transplant.load import load_model
+from vocab.transplant.load import load_model, structure_of
 from vocab.view import Vocabulary
 
 PIECES = [f"▁{a}{b}" for a in "bdgkm" for b in "aeiou"] + list("abcdefghijk") + ["▁", ".", "▁ka", "ra"]
@@ -211,6 +211,20 @@ def test_more_than_embeddings_output_and_bias_is_refused(family, tmp_path):
     make(family, tmp_path)
     with pytest.raises(InputError, match=STRANGE[family][2]):
         transplant(tmp_path, metaspace([OLD[i] for i in ORDER]), method="copy -> mean")
+
+
+def test_a_class_that_cannot_be_made_without_memory(tmp_path, monkeypatch):
+    """It reads a number while it is made, which the meta device has none of: then the whole model is loaded."""
+    assert structure_of(lambda config: torch.zeros(1).item(), None) is None
+    model = make("bert", tmp_path / "source")
+    for module in (apply, ids, skeleton):
+        monkeypatch.setattr(module, "structure_of", lambda kind, config: None)
+    target = metaspace([OLD[i] for i in ORDER])
+    for source in (tmp_path / "source", model):
+        graft = transplant(source, target, method="copy -> mean")
+        assert graft._setting.carrier.whole
+        rows = graft.model.get_input_embeddings().weight
+        assert torch.equal(rows, model.get_input_embeddings().weight[ORDER])
 
 
 def test_an_id_that_a_model_cannot_do_without(tmp_path):

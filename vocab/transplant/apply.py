@@ -11,6 +11,7 @@ from lexigraft import InputError
 from vocab.matrix import parts, take
 from vocab.mixture import Mixture
 from vocab.transplant.ids import update_ids
+from vocab.transplant.load import structure_of
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
@@ -150,16 +151,13 @@ def _check_class(model: PreTrainedModel) -> None:
     Raises:
         InputError: names the tensor.
     """
-    import torch
-
     config = copy.deepcopy(model.config)
     text = config.get_text_config()
-    if getattr(text, "vocab_size", None) is None:
+    made = structure_of(type(model), config)
+    if getattr(text, "vocab_size", None) is None or made is None:
         return
-    with torch.device("meta"):
-        again = type(model)(config).state_dict()
-        text.vocab_size += 64
-        larger = type(model)(config).state_dict()
+    text.vocab_size += 64
+    again, larger = made.state_dict(), structure_of(type(model), config).state_dict()
     embedding, head = _ends(model)
     known = [embedding.weight, *([] if head is None else [head.weight, *biases_of(model, head)])]
     for name, tensor in model.state_dict(keep_vars=True).items():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
 from vocab.mixture import SPECIAL, Mixture
+from vocab.transplant.load import structure_of
 from vocab.view import Vocabulary
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ def _check_positions(model: PreTrainedModel, old_pad: int | None, pad: int | Non
     """
     import torch
 
-    with torch.device("meta"):
-        again = type(model)(model.config)
+    again = structure_of(type(model), model.config)
+    if again is None:
+        return
     for here, there in zip(model.modules(), again.modules(), strict=True):
         computed = hasattr(here, "make_weights") and hasattr(here, "padding_idx")
         table, anew = (getattr(module, "position_embeddings", None) for module in (here, there))

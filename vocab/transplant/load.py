@@ -70,6 +70,25 @@ def class_of(config: Any) -> Any:
     return getattr(transformers, names[0]) if names else None
 
 
+def structure_of(kind: Any, config: Any) -> Any:
+    """Make a model of a class on the meta device, where tensors have a shape and no memory.
+
+    Args:
+        kind: the model class.
+        config: its configuration.
+
+    Returns:
+        The model; None where the class cannot be made so, such as one that reads numbers while it is made.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return kind(config).eval()
+    except (RuntimeError, NotImplementedError, TypeError):
+        return None
+
+
 def _look_at(folder: Path) -> None:
     """Refuse a folder that cannot be loaded, and say why, before transformers tries."""
     config = folder / "config.json"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lexigraft import InputError
 from vocab.transplant import shards
 from vocab.transplant.apply import biases_of, same, swap
-from vocab.transplant.load import MERGED, PEFT, class_of, load_model
+from vocab.transplant.load import MERGED, PEFT, class_of, load_model, structure_of
 
 if TYPE_CHECKING:
     import torch
@@ -77,13 +77,11 @@ class Carrier:
         Raises:
             InputError: it holds modules that its class does not have (adapters): `from_pretrained` would drop them.
         """
-        import torch
-
         parts = list(model.named_modules())
         more = [name or type(part).__name__ for name, part in parts if type(part).__module__.startswith("peft.")]
         if not more:
-            with torch.device("meta"):
-                known = {name for name, _ in type(model)(model.config).named_modules()}
+            again = structure_of(type(model), model.config)
+            known = {name for name, _ in (model if again is None else again).named_modules()}
             more = [name for name, part in parts if name not in known and [*part.parameters(False)]]
         if more:
             raise InputError(
@@ -147,8 +145,9 @@ def _skeleton(folder: Path) -> Carrier | None:
     chosen = None if config is None else class_of(config)
     if files is None or chosen is None:
         return None
-    with torch.device("meta"):
-        model = chosen(config).eval()
+    model = structure_of(chosen, config)
+    if model is None:
+        return None
     if model.can_generate() and (folder / "generation_config.json").is_file():
         model.generation_config = transformers.GenerationConfig.from_pretrained(str(folder))
     state = model.state_dict(keep_vars=True)
