@@ -24,7 +24,7 @@ def lost(tokenizer: Any, lines: list[str]) -> tuple[int, int]:
 
     characters = changed = 0
     for line, ids in zip(lines, Vocabulary.of(tokenizer).encode(lines), strict=True):
-        back = tokenizer.decode(ids)
+        back = tokenizer.decode(ids, skip_special_tokens=True)  # else the letters of <unk> would count as kept
         if back != line:
             changed += 1
             characters += (Counter("".join(line.split())) - Counter("".join(back.split()))).total()
