@@ -20,8 +20,8 @@ ObjectiveOptions = options_of(OBJECTIVES, "ObjectiveOptions")
 WatcherOptions = watcher_options()
 BUDGETS = ("minutes", "steps", "tokens", "epochs")  # one of them says how long is trained
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Length = Annotated[int, Field(ge=8)]
+Share = Annotated[float, Field(gt=0, lt=1, title="until share of steps")]
+Length = Annotated[int, Field(ge=8, title="tokens")]
 
 
 class Distil(Options):

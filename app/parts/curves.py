@@ -1,7 +1,9 @@
-"""Training curves of a run, one small chart an arm: losses of different vocabularies share no scale."""
+"""Training curves: losses in a chart an arm, as those of two vocabularies share no scale; bits a character in one."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 _MOST = 600  # points drawn; more are thinned out
 _TRAIN, _HELD = "training", "held-out"
+_BITS = re.compile(r"(heldout|source)_((?:pseudo_)?bits)_per_character")
+_TEXTS = {"heldout": "held-out text", "source": "the source's language"}
 
 
 def logs(run: RunFolder) -> dict[str, Path]:
@@ -36,6 +40,7 @@ class Curve:
         self.path = path
         self._lines = Lines()
         self._rows: dict[tuple[str, float], float] = {}
+        self._bits: dict[tuple[str, str, float], float] = {}
 
     def read(self) -> pd.DataFrame:
         """Return all points.
@@ -47,13 +52,30 @@ class Curve:
         lines, whole = self._lines.read(self.path)
         if whole:
             self._rows.clear()
+            self._bits.clear()
         for entry in lines:
             step = entry.get("step")
             for key, value in entry.items():
-                if "loss" in key and isinstance(step, int | float) and isinstance(value, int | float):
+                if not isinstance(step, int | float) or not isinstance(value, int | float):
+                    continue
+                if "loss" in key:
                     self._rows[_HELD if "held" in key else _TRAIN, float(step)] = float(value)
+                elif measured := _BITS.fullmatch(key):
+                    text, unit = measured.groups()
+                    self._bits[_TEXTS[text], unit.replace("_", "-"), float(step)] = float(value)
         frame = pd.DataFrame([(*key, loss) for key, loss in self._rows.items()], columns=["what", "step", "loss"])
         return frame.sort_values(["what", "step"])
+
+    @property
+    def bits(self) -> pd.DataFrame:
+        """Bits per character that `read` has taken in.
+
+        Returns:
+            Columns `text` (which was measured), `unit` (bits or pseudo-bits), `step` and `bits`, one row a measurement.
+        """
+        frame = pd.DataFrame([(*key, value) for key, value in self._bits.items()],
+                             columns=["text", "unit", "step", "bits"])  # fmt: skip
+        return frame.sort_values(["text", "step"])
 
 
 def chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
@@ -75,3 +97,35 @@ def chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
         .encode(x=x, y=y, color=colour, tooltip=tip),
     ]
     return alt.layer(*layers).properties(height=300)
+
+
+def bits_charts(arms: Mapping[str, pd.DataFrame]) -> dict[str, alt.Chart]:
+    """Draw bits per character over steps, a line an arm and text; bits and pseudo-bits in charts of their own.
+
+    Args:
+        arms: what `Curve.bits` gave, by the name of the arm.
+
+    Returns:
+        Charts by their unit; none where nothing was measured.
+    """
+    import altair as alt
+
+    frame = pd.concat([found.assign(arm=arm) for arm, found in arms.items()]) if arms else pd.DataFrame()
+    if frame.empty:
+        return {}
+    legend = alt.Legend(
+        orient="top", symbolType="stroke", symbolSize=400, symbolStrokeColor="gray", symbolFillColor="gray"
+    )
+    dash = alt.StrokeDash("text:N", title=None, legend=legend if frame["text"].nunique() > 1 else None,
+                          scale=alt.Scale(domain=list(_TEXTS.values()), range=[[1, 0], [5, 4]]))  # fmt: skip
+    return {
+        str(unit): alt.Chart(part).mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=36)).encode(
+            x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s", tickCount=6)),
+            y=alt.Y("bits:Q", title=f"{unit} per character", scale=alt.Scale(zero=False)),
+            color=alt.Color("arm:N", title=None, legend=alt.Legend(orient="top")),
+            strokeDash=dash,
+            tooltip=["arm", alt.Tooltip("text:N", title="on"), alt.Tooltip("step:Q", format=","),
+                     alt.Tooltip("bits:Q", title=str(unit), format=".3f")],
+        ).properties(height=340)
+        for unit, part in frame.groupby("unit")
+    }  # fmt: skip

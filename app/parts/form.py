@@ -82,7 +82,11 @@ class Form:
         """
         for leaf in self.top.leaves():
             found = _lookup(settings, leaf.path)
-            st.session_state[self.key(leaf)] = _to_widget(leaf, leaf.default if found is _UNSET else found)
+            value = leaf.default if found is _UNSET else found
+            if leaf.kind == "rows":
+                self._fill_rows(leaf, value)
+            else:
+                st.session_state[self.key(leaf)] = _to_widget(leaf, value)
         for group in self.top.groups():
             if group.optional:
                 st.session_state[self.key(group)] = isinstance(_lookup(settings, group.path), dict)
@@ -148,7 +152,41 @@ class Form:
             with st.container(key=f"{self.name}-inner-{group.key}".replace(".", "-")):
                 self._grid(list(self._flat(group)))
 
+    def _rows(self, item: Field) -> None:
+        """Draw one line of cells for each row, each with a button that takes it away, and one that adds another."""
+        key = self.key(item)
+        if key not in st.session_state:
+            self._fill_rows(item, item.default)
+        st.markdown(item.label, help=item.help or None)
+        rows: list[list[Any]] = []
+        for row in st.session_state[key]:
+            with st.container(horizontal=True, vertical_alignment="bottom", key=f"{key}-{row}".replace(".", "-")):
+                cells = [_from_widget(cell, _widget(cell, f"{key}:{row}:{cell.path[-1]}")) for cell in item.children]
+                st.button("Remove", key=f"{key}:{row}:remove", on_click=st.session_state[key].remove, args=(row,))
+            rows.append([None if value is _UNSET else value for value, _ in cells])
+        last = max(st.session_state[key], default=-1)
+        st.button("Add", key=f"{key}:add", icon=":material/add:", on_click=st.session_state[key].append,
+                  args=(last + 1,))  # fmt: skip
+        self._places[item.key] = st.empty()
+        filled = [row for row in rows if any(value not in (None, "", []) for value in row)]
+        value: Any = {str(name or ""): rest for name, rest in filled} if item.named else filled
+        if item.named and len(value) < len(filled):
+            self.problems[item.key] = "two rows have the same name"
+        if filled:
+            self._given.add(item.key)
+            _store(self.values, item.path, value)
+
+    def _fill_rows(self, item: Field, value: Any) -> None:
+        rows = [*value.items()] if item.named else list(value)
+        st.session_state[self.key(item)] = list(range(len(rows)))
+        for number, row in enumerate(rows):
+            for cell, one in zip(item.children, row, strict=True):
+                st.session_state[f"{self.key(item)}:{number}:{cell.path[-1]}"] = _to_widget(cell, one)
+
     def _leaf(self, item: Field) -> None:
+        if item.kind == "rows":
+            self._rows(item)
+            return
         key = self.key(item)
         if key not in st.session_state:
             st.session_state[key] = _to_widget(item, item.default)
@@ -182,6 +220,7 @@ class Form:
                 key = _nearest([str(part) for part in wrong["loc"]], known)
                 message = wrong["msg"].removeprefix("Value error, ")
                 first = message.split(" ")[0].strip("`")
+                first = f"{key}.{first}" if f"{key}.{first}" in known else first
                 if first in known and "." in first:  # a rule over several fields names the one it is about
                     key, message = first, message.split(" ", 1)[-1]
                 if wrong["type"] == "missing" or (key and not _given(self.values, key) and fields[key].required):
@@ -227,7 +266,7 @@ def _widget(item: Field, key: str) -> Any:
 
 def _wide(item: Field) -> bool:
     """Say whether a field needs the whole width."""
-    return item.kind in ("yaml", "choices", "group") or (item.kind == "list" and item.item in ("path", "text"))
+    return item.kind in ("yaml", "choices", "group", "rows") or (item.kind == "list" and item.item in ("path", "text"))
 
 
 def _step(default: Any) -> float:

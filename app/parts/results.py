@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.parts.curves import Curve, chart, logs
+from app.parts.curves import Curve, bits_charts, chart, logs
 from app.parts.folders import RunFolder, read_json
 from app.parts.guard import plain
 
@@ -134,11 +134,15 @@ def _number(value: Any) -> str:
 def draw_curves(run: RunFolder) -> None:
     """Draw one chart an arm, beside each other where there is room."""
     kept: dict[str, Curve] = st.session_state.setdefault("curves", {})
-    found = {arm: kept.setdefault(str(path), Curve(path)).read() for arm, path in logs(run).items()}
-    found = {arm: frame for arm, frame in found.items() if len(frame)}
+    drawn = {arm: kept.setdefault(str(path), Curve(path)) for arm, path in logs(run).items()}
+    found = {arm: frame for arm, curve in drawn.items() if len(frame := curve.read())}
     if not found:
         st.info("No arm of this run has been trained.")
         return
+    for unit, picture in bits_charts({arm: drawn[arm].bits for arm in found}).items():
+        st.subheader(f"{unit.capitalize()} per character", anchor=False)
+        st.altair_chart(picture, width="stretch", key=f"bits:{unit}")
+        st.caption("Of the same words whatever the vocabulary: here arms may be compared by height. Lower is better.")
     for column, (arm, frame) in zip(st.columns(len(found)), found.items(), strict=True):
         column.subheader(plain(arm), anchor=False)
         column.altair_chart(chart(frame), width="stretch", key=f"curve:{arm}")

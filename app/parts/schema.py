@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["group", "flag", "choice", "choices", "integer", "number", "text", "path", "list", "yaml"]
+Kind = Literal["group", "flag", "choice", "choices", "integer", "number", "text", "path", "list", "rows", "yaml"]
 _NAMES = {
     "heldout": "held-out",
     "lr": "learning rate",
@@ -38,7 +38,8 @@ class Field:
 
     Attributes:
         path: keys from the top of the configuration.
-        kind: which widget; `list` holds items of the kind `item`, one a line.
+        kind: which widget; `list` holds items of the kind `item`, one a line; `rows` holds rows with a cell for each of
+            the children.
         help: what the schema says about it.
         required: it has no default and may not be left out.
         optional: it may be null; for a group: the whole group may be left out.
@@ -47,7 +48,8 @@ class Field:
         suggestions: known good values of a text (`examples` in the schema); others are accepted.
         item: kind of a list's items.
         low, high: limits of a number, both included; None where there is none.
-        children: fields of a group.
+        children: fields of a group, columns of rows.
+        named: the first cell of a row is a key, and the second its value: the setting is a mapping, not a list.
     """
 
     path: tuple[str, ...]
@@ -62,6 +64,7 @@ class Field:
     low: float | None = None
     high: float | None = None
     children: tuple[Field, ...] = ()
+    named: bool = False
 
     @property
     def key(self) -> str:
@@ -106,6 +109,9 @@ def _field(path: tuple[str, ...], schema: dict[str, Any], known: dict[str, Any],
     if "enum" in schema or "const" in schema:
         return Field(kind="choice", choices=tuple(schema.get("enum") or [schema["const"]]), **common)
     kind = schema.get("type")
+    if columns := _columns(path, schema, known):
+        common["default"] = common["default"] or ({} if kind == "object" else [])
+        return Field(kind="rows", children=columns, named=kind == "object", **common)
     if kind == "object" and "properties" in schema:
         needed = schema.get("required", [])
         inner = schema["properties"].items()
@@ -129,6 +135,21 @@ def _field(path: tuple[str, ...], schema: dict[str, Any], known: dict[str, Any],
         suggestions = tuple(str(example) for example in schema.get("examples", []))
         return Field(kind="path" if schema.get("format") in _PATHS else "text", suggestions=suggestions, **common)
     return Field(kind="yaml", **common)
+
+
+def _columns(path: tuple[str, ...], schema: dict[str, Any], known: dict[str, Any]) -> tuple[Field, ...]:
+    """Return the columns of a list of tuples, or of a mapping from names to files; none of anything else."""
+    named = schema.get("patternProperties") or schema.get("additionalProperties")
+    if schema.get("type") == "array" and "prefixItems" in (items := schema.get("items", {})):
+        cells = {cell.get("title", str(number)): cell for number, cell in enumerate(items["prefixItems"], 1)}
+    elif schema.get("type") == "object" and "properties" not in schema and isinstance(named, dict):
+        value = next(iter(named.values())) if "patternProperties" in schema else named
+        cells = {"name": {"type": "string"}, "values": value}
+    else:
+        return ()
+    made = tuple(_field((*path, name), cell, known, required=True) for name, cell in cells.items())
+    fits = all(cell.kind in ("text", "path", "integer", "number") or cell.kind == "list" for cell in made)
+    return made if fits else ()
 
 
 _PATHS = ("path", "file-path", "directory-path")

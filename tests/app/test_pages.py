@@ -119,6 +119,38 @@ def test_form_gives_the_yaml_of_what_was_chosen(app, tmp_path):
     assert "POS · Test: this is needed" in test.error[0].value.replace("\\", "")
 
 
+def test_rows_are_added_filled_and_taken_away(app, runs, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("moja\n")
+
+    def settings(test):
+        return yaml.safe_load(next(code.value for code in test.code if "language:" in code.value))
+
+    test = app("views/new_run.py")
+    test.text_input(key="run:language").set_value("nya").run()
+    lengths, others = "run:pretrain.sequence_length_warmup", "run:corpus.others"
+    for key in (lengths, lengths, others):
+        test.button(key=f"{key}:add").click().run()
+    for row, (share, length) in enumerate([(0.25, 32), (0.5, 64)]):
+        test.number_input(key=f"{lengths}:{row}:until share of steps").set_value(share)
+        test.number_input(key=f"{lengths}:{row}:tokens").set_value(length)
+    test.text_input(key=f"{others}:0:name").set_value("swa")
+    test.text_area(key=f"{others}:0:values").set_value(str(text)).run()
+    assert sound(test)
+    assert settings(test)["pretrain"] == {"sequence_length_warmup": [[0.25, 32], [0.5, 64]]}
+    assert settings(test)["corpus"] == {"others": {"swa": [str(text)]}}
+    test.button(key=f"{lengths}:0:remove").click().run()
+    test.number_input(key=f"{lengths}:1:tokens").set_value(640).run()
+    assert settings(test)["pretrain"] == {"sequence_length_warmup": [[0.5, 640]]}
+    assert "needs rising shares below 1" in drawn(test)
+    folder = write_run(runs / "nya-a")
+    (folder / "run.yaml").write_text(yaml.safe_dump({"language": "nya", **settings(test)}))
+    test = app("views/new_run.py")
+    test.selectbox(key="start_from").set_value("nya-a").run()
+    assert sound(test) and settings(test)["pretrain"] == {"sequence_length_warmup": [[0.5, 640]]}
+    assert settings(test)["corpus"] == {"others": {"swa": [str(text)]}}
+
+
 def test_form_starts_from_an_earlier_run(app, runs):
     write_run(runs / "nya-a")
     test = app("views/new_run.py")

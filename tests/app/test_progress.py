@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from app.parts.curves import Curve, logs
+from app.parts.curves import Curve, bits_charts, logs
 from app.parts.folders import RunFolder
 from app.parts.progress import Log, stage_title
 
@@ -86,6 +86,28 @@ def test_text_is_escaped(runs):
 def test_stage_names_in_words():
     assert stage_title("evaluate/adapted/pos") == "Evaluate · adapted · POS"
     assert stage_title("something_new") == "something_new"
+
+
+def test_bits_of_all_arms_are_drawn_in_one_chart_a_unit(tmp_path):
+    found = {}
+    for arm, entry in {"keep": {"heldout_pseudo_bits_per_character": 3.5, "source_pseudo_bits_per_character": 2.5},
+                       "adapted": {"heldout_pseudo_bits_per_character": 3.25, "heldout_loss": 2.0},
+                       "other": {"heldout_bits_per_character": 1.5}, "none": {"loss": 1.0}}.items():  # fmt: skip
+        path = tmp_path / f"{arm}.jsonl"
+        path.write_text(json.dumps({"step": 5, **entry}) + "\n")
+        curve = Curve(path)
+        curve.read()
+        found[arm] = curve.bits
+    assert found["keep"].to_dict("records") == [
+        {"text": "held-out text", "unit": "pseudo-bits", "step": 5.0, "bits": 3.5},
+        {"text": "the source's language", "unit": "pseudo-bits", "step": 5.0, "bits": 2.5},
+    ]
+    charts = bits_charts(found)
+    assert set(charts) == {"bits", "pseudo-bits"} and bits_charts({"none": found["none"]}) == bits_charts({}) == {}
+    drawn = charts["pseudo-bits"].to_dict()
+    (points,) = drawn["datasets"].values()
+    assert sorted((p["arm"], p["bits"]) for p in points) == [("adapted", 3.25), ("keep", 2.5), ("keep", 3.5)]
+    assert drawn["encoding"]["y"]["title"] == "pseudo-bits per character"
 
 
 def test_curves_of_finished_and_of_running_arms(runs):

@@ -27,6 +27,8 @@ class Outer(BaseModel):
     some: list[Literal["x", "y"]] = ["x"]
     either: int | str = 1
     table: dict[str, int] = {}
+    pairs: list[tuple[float, int]] = [(0.5, 2)]
+    texts: dict[str, list[Path]] = {}
     inner: Inner = Field(default_factory=Inner)
     extra: Inner | None = None
     method: str | None = Field(None, json_schema_extra={"examples": ["mean", "focus"]})
@@ -46,7 +48,9 @@ def test_every_kind_of_field():
         "numbers": "list",
         "some": "choices",
         "either": "yaml",
-        "table": "yaml",
+        "table": "rows",
+        "pairs": "rows",
+        "texts": "rows",
         "inner": "group",
         "extra": "group",
         "method": "text",
@@ -55,6 +59,10 @@ def test_every_kind_of_field():
     assert found["file"].optional and not found["name"].optional
     assert found["files"].item == "path" and found["numbers"].item == "integer"
     assert found["numbers"].default == [1, 2]
+    assert [[cell.kind for cell in found[key].children] for key in ("table", "pairs", "texts")] == [
+        ["text", "integer"], ["number", "integer"], ["text", "list"]]  # fmt: skip
+    assert [found[key].named for key in ("table", "pairs", "texts")] == [True, False, True]
+    assert found["pairs"].default == [[0.5, 2]] and found["texts"].default == {}
     assert found["some"].choices == ("x", "y")
     assert found["method"].suggestions == ("mean", "focus")
     assert found["extra"].optional and not found["inner"].optional
@@ -73,11 +81,13 @@ def test_labels_are_words():
 
 
 def test_the_whole_configuration_has_a_field():
-    """No setting but a table is asked for as raw YAML, and each says what it is."""
+    """No setting is asked for as raw YAML, and each says what it is."""
     top = fields(RunConfig.model_json_schema())
     leaves = top.leaves()
     assert len(leaves) > 30
-    tables = ["corpus.others", "pretrain.sequence_length_warmup"]
-    assert [leaf.key for leaf in leaves if leaf.kind == "yaml"] == tables  # by name, and pairs
+    rows = {leaf.key: [cell.label for cell in leaf.children] for leaf in leaves if leaf.kind == "rows"}
+    assert rows == {"corpus.others": ["Name", "Values"],
+                    "pretrain.sequence_length_warmup": ["Until share of steps", "Tokens"]}  # fmt: skip
+    assert [leaf.key for leaf in leaves if leaf.kind == "yaml"] == []
     assert [leaf.key for leaf in leaves if not leaf.help] == []
     assert {"evaluate.tasks.pos", "evaluate.tasks.ner"} <= {group.key for group in top.groups() if group.optional}
