@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from adapt import pipeline
 from adapt.pretrain.data import Stream
 from adapt.pretrain.engine import pretrain
-from adapt.pretrain.measure import steps_in_text
+from adapt.pretrain.measure import estimated_steps, steps_in_text
 from adapt.pretrain.schedule import factor
 from adapt.pretrain.step import train_step
 from adapt.pretrain.tokens import Symbols, tokenise
@@ -121,6 +121,19 @@ def test_a_run_in_epochs_trains_so_many(tmp_path, tiny_source, language):
     facts = json.loads((run.folder / "pretrain" / "keep" / "facts.json").read_text())
     resolved = yaml.safe_load((run.folder / "run.yaml").read_text())["resolved"]
     assert facts["epochs"] == pytest.approx(0.2, abs=0.05) and resolved["steps"]["keep"] == facts["steps"]
+
+
+def test_minutes_become_steps_once_what_was_spent_before_taken_off(tmp_path, tiny_source, language, monkeypatch):
+    monkeypatch.setattr("adapt.pretrain.measure.measure", lambda *_, **__: {"seconds_per_step": 2.0})
+    path = tmp_path / "run.yaml"
+    write_config(path, tiny_source, language, arms=["keep"], evaluate__tasks={}, pretrain__steps=None,
+                 pretrain__minutes=0.25)  # fmt: skip
+    run = pipeline.run(path, preflight=False)
+    facts = json.loads((run.folder / "pretrain" / "keep" / "facts.json").read_text())
+    assert facts["steps"] == 7  # 15 seconds of 2
+    given = options(minutes=0.25)
+    assert estimated_steps(given, {"seconds_per_step": 2.0}, 0.0, spent=8.5) == 3
+    assert estimated_steps(given, {"seconds_per_step": 2.0}, 0.0, spent=14.0) < 1
 
 
 def test_adamw_by_rows_moves_rows_in_use_as_adamw_does_and_no_others(tmp_path, tiny_decoder, language):
