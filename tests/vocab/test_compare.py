@@ -17,6 +17,7 @@ from vocab.compare import METRICS, compare, measure
 from vocab.compare.bootstrap import estimate
 from vocab.compare.cut import cut
 from vocab.compare.gini import gini
+from vocab.compare.metric import Ratio
 from vocab.compare.pieces import pieces
 from vocab.compare.renyi_efficiency import efficiency
 from vocab.compare.text import read_text
@@ -112,6 +113,16 @@ def test_intervals():
     many = compare({"x": TOKENIZER}, LINES * 1500)  # blocks of sixteen lines
     assert many.loc["x", "fertility"] == 7 / 3 and many.attrs["text"]["lines"] == 3000
     assert table.attrs["text"] == {"lines": 100, "words": 150, "characters": 700}
+
+
+@pytest.mark.parametrize("documents", [256, 5120])
+def test_intervals_are_as_wide_as_the_mean_is_uncertain(documents):
+    """For a mean of independent documents 95 % is 1.96 standard errors to each side, in blocks or not."""
+    tokens = np.random.default_rng(3).gamma(4.0, 5.0, documents)
+    low, high = estimate(Ratio(tokens, np.ones(documents)), 0).interval
+    error = tokens.std(ddof=1) / math.sqrt(documents)
+    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert (low + high) / 2 == pytest.approx(tokens.mean(), abs=0.3 * error)
 
 
 def test_pieces():
