@@ -93,6 +93,18 @@ def test_a_run_tries_methods(tmp_path, tiny_source, language):
         adapt.run(config, overrides={"transplant.options.auto.layer": 2})
 
 
+def test_a_run_blends_and_edits(tmp_path, tiny_source, language):
+    (tmp_path / "edits.yaml").write_text("▁: {▁k: 0.75, ▁b: 0.25}\n", encoding="utf-8")
+    given = {"method": "0.7 focus + 0.3 subwords -> mean", "vectors": "counts", "edits": str(tmp_path / "edits.yaml"),
+             "options": {"focus": {"restore_norm": True}}}  # fmt: skip
+    config = write_config(tmp_path / "blend.yaml", tiny_source, language, arms=["adapted"], pretrain__steps=2,
+                          transplant=given, evaluate__tasks={})  # fmt: skip
+    mixture = Mixture.load(adapt.run(config).folder / "transplant" / "model")
+    assert mixture.methods()["0.7 focus + 0.3 subwords"] > 0 and mixture.rescale.any()
+    assert mixture.explain("▁") == [("▁k", 0.75), ("▁b", 0.25)]
+    assert mixture.method_of("▁") == "edit" and mixture.edits == {"▁": {"▁k": 0.75, "▁b": 0.25}}
+
+
 def test_adapters_of_the_body_go_along(call, tiny_source):
     """The vocabulary turned about: the model with its adapters then says the same of the same tokens."""
     model = load_model(tiny_source)
