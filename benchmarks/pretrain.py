@@ -2,9 +2,9 @@
 
     python -m benchmarks.pretrain --source DIR --text FILE [--heldout FILE] [--rounds 3] [--steps 5] [--threads 2]
                                   [--batch-tokens 2048] [--sequence-length 128] [--precision bf16] [--size 16000]
-                                  [--seconds 180] [--only kept replaced bits]
+                                  [--seconds 180] [--only kept replaced bits ways]
 
-SOURCE is a masked model with a head, TEXT is of the language it is adapted to. Three parts:
+SOURCE is a masked model with a head, TEXT is of the language it is adapted to. Four parts, the last where asked for:
 
 kept      characters a second, peak memory, and the share of the machine's matrix throughput that our steps reach (the
           step's products timed alone, same shapes, same process), vocabulary kept.
@@ -14,6 +14,9 @@ bits      seconds of training until held-out pseudo-bits per character reach a l
           `--seconds` on the old vocabulary, and the one that it reaches on the new one with FOCUS rows by deepfocus.
           Scoring is not counted; learning tokenizer and rows is, where said. Both sides: the same learning rate, warmed
           up over 20 steps, then constant; ours with its default masks, stock with its own. Needs HELDOUT.
+ways      our side alone, vocabulary kept: as it is, with gradient checkpointing, with torch.compile; processor seconds
+          a step, peak memory, and the seconds of the two warm-up steps, in which compile makes its kernels (all of
+          them counted where TORCHINDUCTOR_COMPILE_THREADS=1).
 
 Stock is what people run, at its best: `Trainer` with `DataCollatorForLanguageModeling`, text joined and cut into blocks
 of one length (as its run_mlm example does), AdamW fused, no evaluation, no saving, dropout off as on our side, loss
@@ -44,6 +47,9 @@ WARM = 2
 WARMUP = 20  # steps in which the rate rises, part `bits`
 POINTS = 12  # of a curve
 ENDLESS = 1_000_000
+WAYS: dict[str, dict[str, Any]] = {
+    "as it is": {}, "gradient_checkpointing": {"gradient_checkpointing": True}, "compile": {"compile": True},
+}  # fmt: skip
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
@@ -92,6 +98,7 @@ class Meter:
             "characters_per_second": tokens * characters_per_token / wall,
             "characters_per_cpu_second": tokens * characters_per_token / cpu,
             "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, "loss": loss, "points": self.points,
+            "warm_up": sum(t[1] for t in self.times[:WARM]) + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime,
         }  # fmt: skip
 
 
@@ -107,7 +114,7 @@ def ours(job: dict[str, Any]) -> dict[str, Any]:
     options = Pretrain(
         objective="mlm", lr=job["lr"], warmup=WARMUP / ENDLESS if job.get("seconds") else 0.0, schedule="constant",
         batch_tokens=job["batch_tokens"], sequence_length=job["length"], precision=job["precision"],
-        compile=job["compile"], objective_options={"mlm": {**masks, "head_bias": "keep"}},
+        **job["options"], objective_options={"mlm": {**masks, "head_bias": "keep"}},
     )  # fmt: skip
     source = Path(job["source"])
     tokenizer = load_tokenizer(source)
@@ -222,6 +229,16 @@ def speed(given: argparse.Namespace, title: str, job: dict[str, Any]) -> dict[st
     return middle
 
 
+def ways(given: argparse.Namespace, job: dict[str, Any]) -> None:
+    """Print what the ways to compute a step cost, round by round."""
+    print(f"\nways to compute: {given.precision}, {given.batch_tokens} tokens a step, {given.threads} threads")
+    for _ in range(given.rounds):
+        for name, options in WAYS.items():
+            row = run("ours", {**job, "options": options})
+            print(f"  {name:24s} {row['cpu_seconds']:6.2f} processor s a step  {row['peak_gb']:5.2f} GB  "
+                  f"{row['warm_up']:6.1f} s of warm-up  loss {row['loss']:.4f}", flush=True)  # fmt: skip
+
+
 def adapted(given: argparse.Namespace, folder: Path) -> tuple[Path, float]:
     """Learn a vocabulary and transplant it; returns the model's folder and the seconds."""
     import vocab
@@ -330,9 +347,12 @@ def main() -> None:
     job = {
         "source": str(given.source), "text": str(given.text), "steps": given.steps, "clock": given.clock,
         "batch_tokens": given.batch_tokens, "length": given.sequence_length, "precision": given.precision,
-        "threads": given.threads, "lines": given.lines, "lr": 1e-4, "micro": None, "compile": given.compile,
+        "threads": given.threads, "lines": given.lines, "lr": 1e-4, "micro": None,
+        "options": {"compile": given.compile},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
+        if "ways" in given.only:
+            ways(given, job)
         kept = speed(given, "vocabulary kept", job) if "kept" in given.only else None
         if {"replaced", "bits"} & set(given.only):
             model, prepared = adapted(given, Path(name))

@@ -164,7 +164,7 @@ def steps(
     from tests.adapt.pretraining import options
     from tests.adapt.several import gradients
 
-    made = options(batch_tokens=32 * 32, processes=processes, **json.loads(given.read_text()))
+    made = options(batch_tokens=31 * 32, processes=processes, **json.loads(given.read_text()))  # two unequal shares
     return gradients, {"options": made, "sources": [encoder, decoder], "text": text}
 
 
