@@ -12,6 +12,7 @@ import sentencepiece
 
 from lexigraft import InputError
 from tests.conftest import sentences
+from tests.vocab.invented_text import llama2
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.convert import convert, from_tiktoken, merged_last
 from vocab.tokenizer.load import load_tokenizer
@@ -40,11 +41,11 @@ def test_to_sentencepiece(tmp_path: Path, algorithm: str, fallback: bool):
     assert back.tokens == Vocabulary.of(tokenizer).tokens
 
 
-def sentencepiece_model(kind: str) -> bytes:
+def sentencepiece_model(kind: str, size: int = 60, text: list[str] = TEXT, **options: bool) -> bytes:
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(TEXT), model_writer=model, model_type=kind, vocab_size=60, hard_vocab_limit=False,
-        minloglevel=2,
+        sentence_iterator=iter(text), model_writer=model, model_type=kind, vocab_size=size, hard_vocab_limit=False,
+        minloglevel=2, **options,
     )  # fmt: skip
     return model.getvalue()
 
@@ -56,6 +57,47 @@ def test_there_and_back(tmp_path: Path, kind: str):
     convert(tmp_path / "tokenizer.json", tmp_path / "new.model")
     old, new = (sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{n}.model")) for n in ("old", "new"))
     assert [old.encode(line) for line in OTHER[:-1]] == [new.encode(line) for line in OTHER[:-1]]
+
+
+SPACED = [*OTHER, "  two  spaces ", " one", "   ", "ma  ma"]
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+@pytest.mark.parametrize(
+    "spaces",
+    [
+        {"remove_extra_whitespaces": False, "byte_fallback": True},
+        {"remove_extra_whitespaces": False, "add_dummy_prefix": False, "byte_fallback": True},
+        {"split_by_whitespace": False},
+    ],
+    ids=["as Llama", "as Gemma", "across words"],
+)
+def test_spaces_of_sentencepiece(tmp_path: Path, kind: str, spaces: dict[str, bool]):
+    """Runs of spaces that stay, no space before the text, pieces over several words: the same ids there and back."""
+    raw = sentencepiece_model(
+        kind, 330 if "byte_fallback" in spaces else 120, [f"{line}  {line}" for line in TEXT], **spaces
+    )
+    (tmp_path / "old.model").write_bytes(raw)
+    made = convert(tmp_path / "old.model", tmp_path / "new.model", texts=SPACED)
+    old, new = (sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / f"{n}.model")) for n in ("old", "new"))
+    lines = [line for line in SPACED if kind == "unigram" or 0 not in old.encode(line)]  # runs of unknown letters
+    wanted = [old.encode(line) for line in lines]
+    assert len(lines) > 50 and [new.encode(line) for line in lines] == wanted and made.facts["lines_different"] == 0
+    tokenizer = load_tokenizer(tmp_path / "old.model")
+    assert [ids.tolist() for ids in Vocabulary.of(tokenizer).encode(lines)] == wanted
+    assert "split_by_whitespace" not in spaces or any("▁" in old.id_to_piece(i)[1:] for i in range(120))
+    if "byte_fallback" in spaces:
+        assert [tokenizer.decode(ids) for ids in wanted] == lines
+
+
+def test_what_stands_before_the_text_is_the_sources_own(tmp_path: Path):
+    """Normalisers write word marks, too (Llama 2): SentencePiece is told to put the space, and nothing is lost."""
+    made = convert(llama2(), tmp_path / "x.model", texts=SPACED)
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(made.file))
+    assert made.facts["lines_different"] == 0 and not any("Prepend" in sentence for sentence in made.lost)
+    assert [processor.encode(line) for line in SPACED] == [
+        ids.tolist() for ids in Vocabulary.of(llama2()).encode(SPACED)
+    ]
 
 
 @pytest.mark.parametrize("kind", ["char", "word"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from pydantic import ValidationError
 from transformers import AutoTokenizer
 
 from adapt import config
-from adapt.pretrain.tokens import word_starts
+from adapt.evaluate.features import Cutter
+from adapt.pretrain.tokens import tokenise, word_starts
 from lexigraft import InputError
 from tests.vocab.invented_text import SIZES, TEXT, bert, gpt2, xlmr
 from vocab.tokenizer import train_tokenizer
@@ -97,6 +99,28 @@ def test_tweets_are_brought_to_one_form(algorithm: str, tmp_path: Path):
     parts = cut(trained, "😂😂👍🏽 🇳🇬🇬🇭 @a")
     assert f"{mark}http" in learnt(algorithm, tweets=True).get_vocab()  # though this text has no link
     assert len(parts) == 6  # each emoji and each flag alone, the user in one part
+
+
+@pytest.mark.parametrize("algorithm", FAMILIES.values())
+def test_a_tweet_is_the_same_tokens_in_pretraining_and_evaluation(algorithm: str, tmp_path: Path):
+    learnt(algorithm, TEXT + TWEETS * 20, tweets=True, character_coverage=1.0, more=60).save_pretrained(tmp_path / "t")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "t")
+    (tmp_path / "x.txt").write_text("\n".join(TWEETS), encoding="utf-8")
+    ids = [tokenizer(line, add_special_tokens=False)["input_ids"] for line in TWEETS]
+    file = tokenise(tmp_path / "x.txt", tokenizer, tmp_path / "tokens")
+    assert [file.ids[a:b].tolist() for a, b in pairwise(file.lines.tolist())] == ids
+    cutter = Cutter(tmp_path / "t")
+    assert [cut.ids for cut in cutter.texts(TWEETS)] == ids
+    words = TWEETS[0].split()
+    (cut,) = cutter.words([words])
+    assert cut.ids == ids[0] and -1 not in cut.first  # users, links and emoji are words with a first piece of their own
+    assert len(set(cut.first)) == len(words) and word_starts(
+        [TWEETS[0]], [cutter.backend.encode(TWEETS[0]).offsets]
+    ).sum() >= len(words)
+    assert [tokenizer.convert_ids_to_tokens(cut.ids[place]).strip("▁Ġ") for place in cut.first[:3]][::2] == [
+        "@user",
+        "http",
+    ]
 
 
 @settings(max_examples=40, deadline=None)

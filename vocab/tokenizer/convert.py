@@ -15,9 +15,12 @@ from lexigraft import InputError
 from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.roles import parts_of
+from vocab.tokenizer.sentencepiece_model import SPACE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+    from vocab.view import Vocabulary
 
 # What tiktoken's `cl100k_base` cuts text with; a .tiktoken file does not say its own pattern.
 PATTERN = (
@@ -248,16 +251,23 @@ def _to_sentencepiece(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tupl
         trainer += _number(place, index) + (_text(names[role], view.tokens[index]) if index >= 0 else b"")
     rules = [part for part in parts_of(raw["normalizer"]) if part["type"] == "Precompiled"]
     charsmap = base64.b64decode(rules[0]["precompiled_charsmap"]) if rules else b""
-    prefix = '"never"' not in json.dumps(raw["pre_tokenizer"])
+    # What a space becomes is written in normalisers and pre-tokenisers alike: look at what comes of it.
+    spaced = _before_model(view, "a  a")
+    prefix, one_space = spaced.startswith(SPACE), SPACE * 2 not in spaced
     normaliser = _text(1, "identity" if not rules else "kept") + (_message(2, charsmap) if rules else b"")
-    normaliser += _number(3, int(prefix)) + _number(4, 1) + _number(5, 1)
+    normaliser += _number(3, int(prefix)) + _number(4, int(one_space)) + _number(5, 1)
     return pieces + _message(2, trainer) + _message(3, normaliser), _lost_to_sentencepiece(raw, view.roles)
 
 
+def _before_model(view: Vocabulary, text: str) -> str:
+    """Return a text as the model gets to see it."""
+    normal, cutter = view.normalise(text), view.backend.pre_tokenizer
+    return normal if cutter is None else "".join(part for part, _ in cutter.pre_tokenize_str(normal))
+
+
 def _lost_to_sentencepiece(raw: Mapping[str, Any], roles: Mapping[str, int]) -> list[str]:
-    other = [
-        part["type"] for part in parts_of(raw["normalizer"]) if part["type"] not in ("Precompiled", "Strip", "Replace")
-    ]
+    spaces = ("Precompiled", "Strip", "Replace", "Prepend")
+    other = [part["type"] for part in parts_of(raw["normalizer"]) if part["type"] not in spaces]
     lost = [f"the normaliser's {', '.join(other)}: give SentencePiece text that went through it"] if other else []
     cuts = [part["type"] for part in parts_of(raw["pre_tokenizer"])]
     if beyond := [cut for cut in cuts if cut not in ("Metaspace", "WhitespaceSplit")]:

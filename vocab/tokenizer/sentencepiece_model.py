@@ -142,8 +142,8 @@ def read_model(model: str | Path | bytes) -> Tokenizer:
                 "pre_tokenizer": {
                     "type": "Metaspace",
                     "replacement": SPACE,
-                    "prepend_scheme": "always" if settings.dummy_prefix else "never",
-                    "split": True,
+                    "prepend_scheme": "always" if settings.dummy_prefix and settings.one_space else "never",
+                    "split": not any(SPACE in piece[1:] for piece, _ in pieces),  # some hold several words or spaces
                 },
                 "post_processor": None,
                 "decoder": decoder_state(fallback, settings.dummy_prefix),
@@ -167,6 +167,8 @@ def normaliser_state(settings: Settings) -> dict[str, Any] | None:
     if settings.one_space:
         parts.append({"type": "Strip", "strip_left": True, "strip_right": True})
         parts.append({"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "})
+    elif settings.dummy_prefix:  # the pre-tokeniser puts none where the text has one of its own
+        parts.append({"type": "Prepend", "prepend": " "})
     return {"type": "Sequence", "normalizers": parts} if parts else None
 
 

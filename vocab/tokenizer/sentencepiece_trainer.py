@@ -37,7 +37,7 @@ def train(task: Task, kind: str, **more: Any) -> bytes:
             model_writer=model,
             model_type=kind,
             input_format="tsv",
-            vocab_size=task.vocab_size - len(task.specials) + 1,
+            vocab_size=max(task.vocab_size - len(task.specials) + 1, 1),
             num_threads=1,
             character_coverage=task.character_coverage,
             byte_fallback=task.byte_fallback,
