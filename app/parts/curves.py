@@ -113,9 +113,7 @@ def bits_charts(arms: Mapping[str, pd.DataFrame]) -> dict[str, alt.Chart]:
     frame = pd.concat([found.assign(arm=arm) for arm, found in arms.items()]) if arms else pd.DataFrame()
     if frame.empty:
         return {}
-    legend = alt.Legend(
-        orient="top", symbolType="stroke", symbolSize=400, symbolStrokeColor="gray", symbolFillColor="gray"
-    )
+    legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400, symbolStrokeColor="gray")
     dash = alt.StrokeDash("text:N", title=None, legend=legend if frame["text"].nunique() > 1 else None,
                           scale=alt.Scale(domain=list(_TEXTS.values()), range=[[1, 0], [5, 4]]))  # fmt: skip
     return {

@@ -162,11 +162,9 @@ class Form:
         for row in st.session_state[key]:
             with st.container(horizontal=True, vertical_alignment="bottom", key=f"{key}-{row}".replace(".", "-")):
                 cells = [_from_widget(cell, _widget(cell, f"{key}:{row}:{cell.path[-1]}")) for cell in item.children]
-                st.button("Remove", key=f"{key}:{row}:remove", on_click=st.session_state[key].remove, args=(row,))
+                st.button("Remove", key=f"{key}:{row}:remove", on_click=_remove_row, args=(key, row))
             rows.append([None if value is _UNSET else value for value, _ in cells])
-        last = max(st.session_state[key], default=-1)
-        st.button("Add", key=f"{key}:add", icon=":material/add:", on_click=st.session_state[key].append,
-                  args=(last + 1,))  # fmt: skip
+        st.button("Add", key=f"{key}:add", icon=":material/add:", on_click=_add_row, args=(key,))
         self._places[item.key] = st.empty()
         filled = [row for row in rows if any(value not in (None, "", []) for value in row)]
         value: Any = {str(name or ""): rest for name, rest in filled} if item.named else filled
@@ -233,6 +231,19 @@ class Form:
                 found.setdefault(leaf.key, problem)
         order = {leaf.key: n for n, leaf in enumerate(self.top.leaves())}
         return dict(sorted(found.items(), key=lambda pair: order.get(pair[0], -1)))
+
+
+def _add_row(key: str) -> None:
+    """Add a row to those of a field; a button may be pressed again before the page is drawn anew."""
+    rows = st.session_state[key]
+    rows.append(max(rows, default=-1) + 1)
+
+
+def _remove_row(key: str, row: int) -> None:
+    """Take a row away, with what its cells held."""
+    st.session_state[key] = [other for other in st.session_state[key] if other != row]
+    for cell in [name for name in st.session_state if str(name).startswith(f"{key}:{row}:")]:
+        del st.session_state[cell]
 
 
 def _widget(item: Field, key: str) -> Any:
