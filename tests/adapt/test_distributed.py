@@ -133,21 +133,31 @@ def test_ways_to_compute_give_the_same(more, tmp_path, tiny_source, language):
     assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-5
 
 
-def test_a_run_trains_with_two_processes(tmp_path, tiny_source, language):
-    tagging = {part: str(language / "pos" / f"{part}.txt") for part in ("train", "dev", "test")}
-    evaluate = {"mode": "finetune", "processes": 2, "seeds": [0], "epochs": 1, "min_updates": 0,
-                "lm_words": 20, "tasks": {"pos": tagging}}  # fmt: skip
-    settings = {"arms": ["keep"], "evaluate": evaluate, "pretrain__processes": 2, "pretrain__steps": 3}
+def test_a_run_trains_with_two_processes_that_share_its_tensors(tmp_path, tiny_source, language):
+    pretrain = {"pretrain__processes": 2, "pretrain__steps": 3, "pretrain__sharding": "full"}
+    settings = {"arms": ["keep"], "evaluate": {"lm_words": 20}, **pretrain}
     run = adapt.run(write_config(tmp_path / "two.yaml", tiny_source, language, **settings))
     log = [json.loads(line) for line in (run.folder / "pretrain/keep/log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [1, 2, 3]
     facts = read_json(run.folder / "pretrain/keep/done.json")["facts"]
-    assert facts["processes"] == 2 and facts["device"] == "cpu" and facts["steps"] == 3
+    assert facts["processes"] == 2 and facts["sharding"] == "full"
+    assert facts["device"] == "cpu" and facts["steps"] == 3
     assert read_json(run.folder / "preflight.json")["measured"]["processes"] == 2
-    assert set(run.scores["arm"]) == {"keep", "floor-majority", "floor-crf"}
+    assert set(run.scores["arm"]) == {"keep"}
     told = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
-    for stage in ("pretrain/keep", "evaluate/keep/pos"):
-        assert any(e["event"] == "progress" and e["stage"] == stage and "loss" in e["facts"] for e in told)
+    assert any(e["event"] == "progress" and e["stage"] == "pretrain/keep" and "loss" in e["facts"] for e in told)
+
+
+@pytest.mark.slow
+def test_a_run_fine_tunes_with_two_processes(tmp_path, tiny_source, language):
+    tagging = {part: str(language / "pos" / f"{part}.txt") for part in ("train", "dev", "test")}
+    evaluate = {"mode": "finetune", "processes": 2, "seeds": [0], "epochs": 1, "min_updates": 0,
+                "lm_words": 20, "tasks": {"pos": tagging}}  # fmt: skip
+    config = write_config(tmp_path / "two.yaml", tiny_source, language, arms=["source"], evaluate=evaluate)
+    run = adapt.run(config, preflight=False)
+    assert set(run.scores["arm"]) == {"source", "floor-majority", "floor-crf"}
+    told = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    assert any(e["event"] == "progress" and e["stage"] == "evaluate/source/pos" and "loss" in e["facts"] for e in told)
 
 
 @pytest.mark.slow
