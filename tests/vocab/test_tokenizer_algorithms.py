@@ -21,6 +21,7 @@ from vocab.tokenizer.algorithm import ALGORITHMS, Task, tokenizer_of
 from vocab.tokenizer.auto import Point, _gain, choose
 from vocab.tokenizer.bidirectional_wordpiece import backward, chosen, cutters, forward
 from vocab.tokenizer.counting import Counted, joined
+from vocab.tokenizer.extend import extend
 from vocab.tokenizer.sub_character import units
 from vocab.tokenizer.unigram import with_given
 from vocab.view import Vocabulary
@@ -106,6 +107,17 @@ def test_words_of_the_text_are_cut_from_the_better_side(letters: str):
             kinds["right"] += left != right and worth[1] > worth[0]
             kinds["search"] += found != [token.value for token in model.tokenize(f"▁{word}")]
     assert len(kinds) == 3 and min(kinds.values()) > 20
+
+
+def test_a_word_that_is_cut_by_name_may_become_a_piece():
+    words = sorted(drawn_words("abc", 0))
+    options = {"vocab_size": 40, "min_frequency": 1, "character_coverage": 1.0}
+    old = train_tokenizer(words, algorithm="bidirectional-wordpiece", **options)
+    model = old.backend_tokenizer.model
+    asked, other, *_ = (w for w in words if pieces(old, w) != [t.value for t in model.tokenize(f"▁{w}")])
+    grown = extend(old, words, 3, words=[asked], min_frequency=1)
+    assert grown.added[0] == f"▁{asked}" and pieces(grown.tokenizer, asked) == [f"▁{asked}"]
+    assert pieces(grown.tokenizer, other) == pieces(old, other) or {*grown.added} & {*pieces(grown.tokenizer, other)}
 
 
 def test_what_follows_the_first_cut_is_no_word_of_its_own():

@@ -124,6 +124,17 @@ def _split(heads: Mapping[str, str]) -> dict[str, Any]:
     return {"type": "Split", "pattern": {"Regex": rf"\A{_tree(entries)}"}, "behavior": "Isolated", "invert": False}
 
 
+def by_name(part: Mapping[str, Any]) -> bool:
+    """Say whether a part of a pre-tokeniser is one that `cutters` makes."""
+    return part["type"] == "Split" and str(part["pattern"].get("Regex", "")).startswith(r"\A")
+
+
+def without(part: Mapping[str, Any], strings: Iterable[str]) -> dict[str, Any]:
+    """Let a part that cuts strings by name leave some whole."""
+    pattern = part["pattern"]["Regex"].removeprefix(r"\A")
+    return {**part, "pattern": {"Regex": rf"\A(?!{_one_of(map(re.escape, strings))}\z){pattern}"}}
+
+
 def _tree(entries: list[tuple[str, str]]) -> str:
     """Write beginnings and what must follow them as a tree, so that each letter is looked at once."""
     same = commonprefix([entries[0][0], entries[-1][0]])  # of sorted ones: of all

@@ -18,10 +18,12 @@ import numpy as np
 
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import ALGORITHMS, Task, TooFewPieces, TooManyPieces
+from vocab.tokenizer.bidirectional_wordpiece import by_name, without
 from vocab.tokenizer.bpe import continued
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.roles import parts_of
 from vocab.tokenizer.sentencepiece_model import SPACE
 from vocab.tokenizer.shell import pre_tokeniser_state
 from vocab.tokenizer.texts import Lines
@@ -106,7 +108,7 @@ def extend(
             expected="BPE that marks their beginnings, Unigram or WordPiece",
         )
     known = {piece for piece, _ in model["vocab"]} if kind == "Unigram" else set(model["vocab"])
-    wished = _wished(old.backend_tokenizer, _ALGORITHM[kind], family, words, morphemes)
+    wished = _wished(old.backend_tokenizer, raw, _ALGORITHM[kind], family, words, morphemes)
     given = tuple(piece for piece in wished if piece not in known)
     if len(given) > pieces:
         raise InputError("there is no room for all words and morphemes", found=f"pieces={pieces}", expected=len(given))
@@ -126,14 +128,29 @@ def extend(
 
 
 def _wished(
-    backend: Tokenizer, algorithm: str, family: str, words: Sequence[str], morphemes: Sequence[str]
+    backend: Tokenizer,
+    raw: dict[str, Any],
+    algorithm: str,
+    family: str,
+    words: Sequence[str],
+    morphemes: Sequence[str],
 ) -> tuple[str, ...]:
-    """Spell words and morphemes as the vocabulary does."""
+    """Spell words and morphemes as the vocabulary does; a pre-tokeniser that cuts words by name lets go of these."""
+    from tokenizers import Tokenizer
+
     if not words and not morphemes:
         return ()
+    cutters = [part for part in parts_of(raw["pre_tokenizer"]) if by_name(part)]
+    others = [part for part in parts_of(raw["pre_tokenizer"]) if not by_name(part)]
+    if cutters:
+        backend = Tokenizer.from_str(json.dumps(raw | {"pre_tokenizer": {"type": "Sequence", "pretokenizers": others}}))
     settings = BuildOptions(words=list(words), morphemes=list(morphemes))
     chosen = ALGORITHMS["byte-bpe" if family == "byte-level" else algorithm]
-    return spelled(settings, backend, {"byte-level": "Ġ", "metaspace": "▁"}.get(family, ""), chosen)
+    found = spelled(settings, backend, {"byte-level": "Ġ", "metaspace": "▁"}.get(family, ""), chosen)
+    if cutters:
+        kept = [without(part, found) for part in cutters]
+        raw["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [*others, *kept]}
+    return found
 
 
 def _parts(backend: Tokenizer, family: str, lines: Iterable[str]) -> dict[str, int]:
