@@ -15,6 +15,7 @@ from tests.conftest import sentences
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.check import check, repair
 from vocab.tokenizer.load import wrap
+from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.sentencepiece_model import settings_of
 from vocab.view import Kind, Vocabulary
 
@@ -69,6 +70,10 @@ def test_decomposed_accents(sound):
     assert names(lossy)["decomposed accents"].mendable
     assert "decomposed accents" not in names(repair(lossy))
     assert Vocabulary.of(repair(lossy)).normalise("e\u0323\u0301") == "ẹ\u0301"
+    inner = {"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": rules}]}
+    new = train_tokenizer(TEXT, like=changed(sound, normalizer=inner), vocab_size=420, byte_fallback=True)
+    for made in (repair(lossy), repair(repair(lossy)), new):  # mended once
+        assert [part["type"] for part in parts_of(state_of(made.backend_tokenizer.normalizer))].count("NFC") == 1
 
 
 def test_unreachable_and_missing():

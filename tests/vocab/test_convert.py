@@ -130,6 +130,12 @@ def test_tiktoken_there_and_back(tmp_path: Path):
     for line, ids in zip(OTHER, view.encode(OTHER), strict=True):
         parts = [bytes(alphabet[letter] for letter in part) for part, _ in cut(view.normalise(line))]
         assert [index for part in parts for index in by_rank(part, ranks)] == ids.tolist()
+    (said,) = (sentence for sentence in made.lost if "pat_str: " in sentence)
+    alone = Vocabulary.of(from_tiktoken(made.file, pattern=said.split("pat_str: ")[1]))
+    lines = [*OTHER, "ma'ma 'ma, (ma-ma) «12.5» ma'? 'ma' - ma…"]
+    assert [ids.tolist() for ids in alone.encode(map(view.normalise, lines))] == [
+        i.tolist() for i in view.encode(lines)
+    ]
     back = from_tiktoken(made.file, pattern=r" ?[^ ]+", specials={"<mask>": 4})
     again = Vocabulary.of(back)
     assert all(again.tokens[index] == view.tokens[index] for index in {*ranks.values(), 4})

@@ -204,8 +204,12 @@ def _to_tiktoken(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tuple[byt
 
 
 def _pattern(pre: dict[str, Any]) -> str:
+    """Say what cuts text, as one pattern where it can be: tiktoken takes no second one for what the first leaves."""
     found = [part["pattern"]["Regex"] for part in parts_of(pre) if "Regex" in (part.get("pattern") or {})]
-    return " then ".join(found) or "GPT-2's"
+    if len(found) == 2 and found[0] == " ?[^ ]+" and found[1].startswith(" ?(?:"):
+        signs = found[1].removeprefix(" ?")
+        return rf" ?{signs}| ?(?:(?!{signs})[^ ])+| +"
+    return " and then, which tiktoken cannot, ".join(found) or "GPT-2's"
 
 
 def _parts_lost(raw: Mapping[str, Any], names: Iterable[str]) -> list[str]:

@@ -181,7 +181,7 @@ def mended(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from tokenizers.normalizers import Normalizer, Precompiled
 
     for place, part in enumerate(parts):
-        if part["type"] == "Precompiled":
+        if part["type"] == "Precompiled" and not (place and parts[place - 1]["type"] == "NFC"):
             rules: Normalizer = Precompiled(base64.b64decode(part["precompiled_charsmap"]))
             if rules.normalize_str("e\u0301") == "\u00e9":
                 return [*parts[:place], {"type": "NFC"}, *parts[place:]]
