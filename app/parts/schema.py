@@ -144,7 +144,8 @@ def _columns(path: tuple[str, ...], schema: dict[str, Any], known: dict[str, Any
         cells = {cell.get("title", str(number)): cell for number, cell in enumerate(items["prefixItems"], 1)}
     elif schema.get("type") == "object" and "properties" not in schema and isinstance(named, dict):
         value = next(iter(named.values())) if "patternProperties" in schema else named
-        cells = {"name": {"type": "string"}, "values": value}
+        paths = value.get("items", {}).get("format") in _PATHS
+        cells = {"name": {"type": "string"}, "files" if paths else "value": value}
     else:
         return ()
     made = tuple(_field((*path, name), cell, known, required=True) for name, cell in cells.items())

@@ -135,7 +135,7 @@ def test_rows_are_added_filled_and_taken_away(app, runs, tmp_path):
         test.number_input(key=f"{lengths}:{row}:until share of steps").set_value(share)
         test.number_input(key=f"{lengths}:{row}:tokens").set_value(length)
     test.text_input(key=f"{others}:0:name").set_value("swa")
-    test.text_area(key=f"{others}:0:values").set_value(str(text)).run()
+    test.text_area(key=f"{others}:0:files").set_value(str(text)).run()
     assert sound(test)
     assert settings(test)["pretrain"] == {"sequence_length_warmup": [[0.25, 32], [0.5, 64]]}
     assert settings(test)["corpus"] == {"others": {"swa": [str(text)]}}

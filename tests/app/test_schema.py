@@ -86,7 +86,7 @@ def test_the_whole_configuration_has_a_field():
     leaves = top.leaves()
     assert len(leaves) > 30
     rows = {leaf.key: [cell.label for cell in leaf.children] for leaf in leaves if leaf.kind == "rows"}
-    assert rows == {"corpus.others": ["Name", "Values"],
+    assert rows == {"corpus.others": ["Name", "Files"],
                     "pretrain.sequence_length_warmup": ["Until share of steps", "Tokens"]}  # fmt: skip
     assert [leaf.key for leaf in leaves if leaf.kind == "yaml"] == []
     assert [leaf.key for leaf in leaves if not leaf.help] == []
