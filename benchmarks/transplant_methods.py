@@ -163,13 +163,14 @@ def synthetic(target: int, source: int, shared: int, clock: Clock) -> None:
     )
 
 
-def scaling(sizes: list[int], source: int, shared: int, threads: int) -> None:
-    """Run `synthetic` at several sizes, each in a process of its own."""
+def scaling(sizes: list[int], source: int, shared: int, threads: int, clock: str) -> None:
+    """Run `synthetic` at several sizes, each in a process of its own; `clock` is `cpu` or `wall`."""
+    function = "process_time" if clock == "cpu" else "perf_counter"
     print("\nSynthetic vocabularies (names and vectors made up), FOCUS on 64 dimensions")
     for size in sizes:
         code = (
             f"import time, torch; torch.set_num_threads({threads});"
-            f"import benchmarks.transplant_methods as t; t.synthetic({size}, {source}, {shared}, time.perf_counter)"
+            f"import benchmarks.transplant_methods as t; t.synthetic({size}, {source}, {shared}, time.{function})"
         )
         subprocess.run([sys.executable, "-c", code], check=True, cwd=peers.ROOT)
 

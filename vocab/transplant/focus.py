@@ -77,7 +77,11 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
         best.append(np.maximum.reduceat(weight, first) + threshold)
     joined = [np.concatenate(part) if part else np.zeros(0) for part in (lengths, indices, data, best)]
     weights = csr_matrix(
-        (joined[2].astype(np.float32), joined[1].astype(np.int64), np.concatenate([[0], np.cumsum(joined[0])])),
+        (
+            joined[2].astype(np.float32, copy=False),
+            joined[1].astype(np.int64, copy=False),
+            np.concatenate([[0], np.cumsum(joined[0])]),
+        ),
         shape=(len(new), len(source)),
     )
     weights.sum_duplicates()

@@ -25,22 +25,23 @@ def sparsemax(scores: np.ndarray, fold: int = 32) -> tuple[np.ndarray, np.ndarra
     rows, size = scores.shape
     width = size // fold
     few = scores
-    if width:
-        largest = scores[:, : width * fold].reshape(rows, fold, width).max(axis=1)
-        few = np.concatenate([largest, scores[:, width * fold :]], axis=1)
+    if width:  # what is left over is not looked at: it could only raise the bound
+        few = scores[:, : width * fold].reshape(rows, fold, width).max(axis=1)
     bound = few.max(axis=1) - np.float32(1)
+    ones = np.ones(few.shape[1], np.float32)
     for _ in range(_ROUNDS):
-        above = few > bound[:, None]
-        bound = (np.einsum("ij,ij->i", few, above) - np.float32(1)) / np.count_nonzero(above, axis=1)
+        above = (few > bound[:, None]).astype(np.float32)
+        bound = (np.einsum("ij,ij->i", few, above) - np.float32(1)) / (above @ ones)
     # Somewhat low, so that rounding loses nothing; what is not above the exact threshold goes afterwards.
-    bound = (bound - 1e-4 * (1 + np.abs(bound))).astype(np.float32)
+    bound -= np.float32(1e-4) * (1 + np.abs(bound))
     flat = np.flatnonzero(scores > bound[:, None])
-    row, value = flat // size, scores.ravel()[flat].astype(np.float64)
-    column = flat - row * size
+    starts = np.searchsorted(flat, size * np.arange(rows + 1))
+    value = scores.ravel()[flat].astype(np.float64)
     while True:
-        lengths = np.bincount(row, minlength=rows)
-        weight = value - ((np.bincount(row, value, rows) - 1) / lengths)[row]
+        lengths = np.diff(starts)
+        weight = value - np.repeat((np.add.reduceat(value, starts[:-1]) - 1) / lengths, lengths)
         keep = weight > 0
         if keep.all():
-            return np.concatenate([[0], np.cumsum(lengths)]), column, weight.astype(np.float32)
-        row, column, value = row[keep], column[keep], value[keep]
+            return starts, flat - np.repeat(size * np.arange(rows), lengths), weight.astype(np.float32)
+        starts = np.append(0, np.cumsum(np.add.reduceat(keep, starts[:-1], dtype=np.int64)))
+        flat, value = flat[keep], value[keep]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vocab.vectors.words import WordFile
 
+_ROUNDING = 1e-6
 _COMMON = 16  # a column that more than one token in so many has is common
 
 
@@ -171,8 +172,11 @@ class Evidence:
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
-    """Rows brought to length 1; zero rows stay zero."""
-    length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    """Rows brought to length 1; zero rows stay zero. An array of such rows is returned as it is."""
+    square = np.einsum("ij,ij->i", rows, rows)
+    if rows.dtype == np.float32 and np.all((np.abs(square - 1) < _ROUNDING) | (square == 0)):
+        return rows
+    length = np.sqrt(square)[:, None]
     return (rows / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
 
 
