@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _ROWS, _COLUMNS = 64, 16_384  # similarities made at once: what the processor's cache holds
+_FOLD = 32
 
 
 def softmax_of_nearest(
@@ -76,16 +77,18 @@ def largest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarr
     Returns:
         Columns and values (float64), (rows, size), by falling value; of equals the first columns.
     """
-    number = len(vectors)
+    number, columns = len(vectors), known.shape[1]
     index = np.zeros((number, size), np.int64)
     value = np.full((number, size), -np.inf, np.float32)
-    for start in range(0, known.shape[1], _COLUMNS):
-        scores = vectors @ known[:, start : start + _COLUMNS]
-        worst = value[:, -1:]
-        if not start:
-            place = max(scores.shape[1] - size, 0)
-            worst = np.nextafter(np.partition(scores, place, axis=1)[:, place : place + 1], np.float32(-np.inf))
-        row, column = np.divmod(np.flatnonzero(scores > worst), scores.shape[1])
+    scores = np.empty((number, min(_COLUMNS, columns)), np.float32)
+    above = np.empty(scores.shape, bool)
+    for start in range(0, columns, _COLUMNS):
+        part = known[:, start : start + _COLUMNS]
+        scores, above = scores[:, : part.shape[1]], above[:, : part.shape[1]]
+        np.matmul(vectors, part, out=scores)
+        worst = value[:, -1:] if start else _below(scores, size)
+        np.greater(scores, worst, out=above)
+        row, column = np.divmod(np.flatnonzero(above), scores.shape[1])
         if not len(row):
             continue
         counts = np.bincount(row, minlength=number)
@@ -100,3 +103,13 @@ def largest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarr
         value[touched] = np.take_along_axis(wide[touched], order, axis=1)
         index[touched] = np.take_along_axis(wide_index[touched], order, axis=1)
     return index, value.astype(np.float64)
+
+
+def _below(scores: np.ndarray, size: int) -> np.ndarray:
+    """Give each row a number (rows, 1) that `size` of its scores or more (or all) are above, by maxima of parts."""
+    width = scores.shape[1]
+    parts = min(max(width // _FOLD, size), width)
+    fold = width // parts
+    few = scores[:, : parts * fold].reshape(len(scores), fold, parts).max(axis=1)
+    place = max(parts - size, 0)
+    return np.nextafter(np.partition(few, place, axis=1)[:, place, None], np.float32(-np.inf))

@@ -133,20 +133,23 @@ def randomised_svd(matrix: csr_matrix, rank: int = 300, extra: int = 10, seed: i
     Returns:
         float32 (n, at most `rank`).
     """
-    width = min(rank + extra, *matrix.shape)
-    if width == 0 or matrix.nnz == 0:
-        return np.zeros((matrix.shape[0], 0), np.float32)
-    start = np.random.default_rng(seed).standard_normal((matrix.shape[1], width), np.float32)
-    basis = orthonormal(matrix @ start)
-    basis = orthonormal(matrix @ orthonormal(matrix.T @ basis))
-    small = matrix.T @ basis
+    # Rows without entries stay 0 and are left out: rounding would leave dust there, which length 1 makes noise of.
+    seen = np.flatnonzero(np.diff(matrix.indptr))
+    part = matrix[seen]
+    width = min(rank + extra, *part.shape)
+    rows = np.zeros((matrix.shape[0], min(rank, width)), np.float32)
+    if width == 0:
+        return rows
+    start = np.random.default_rng(seed).standard_normal((part.shape[1], width), np.float32)
+    basis = orthonormal(part @ start)
+    basis = orthonormal(part @ orthonormal(part.T @ basis))
+    small = part.T @ basis
     # The left side of the small matrix is all that is needed: eigenvectors of its Gram matrix, in float64.
     values, vectors = np.linalg.eigh((small.T @ small).astype(np.float64))
-    order = np.argsort(-values, kind="stable")[: min(rank, width)]
+    order = np.argsort(-values, kind="stable")[: rows.shape[1]]
     root = np.maximum(values[order], 0) ** 0.25
-    rows = basis @ (vectors[:, order] * root)
-    rows[np.diff(matrix.indptr) == 0] = 0  # rounding leaves dust there, and bringing dust to length 1 makes noise
-    return rows.astype(np.float32)
+    rows[seen] = basis @ (vectors[:, order] * root).astype(np.float32)
+    return rows
 
 
 def orthonormal(columns: np.ndarray) -> np.ndarray:
