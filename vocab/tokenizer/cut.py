@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress, product
 from string import ascii_letters, digits
 from typing import Any
 
@@ -213,7 +214,7 @@ def _is_of_spaces(part: dict[str, Any]) -> bool:
 def _cuts_at_spaces(part: dict[str, Any]) -> bool:
     kind = part["type"]
     if kind == "Split":
-        return _isolates(part) and part["pattern"].get("Regex") in _SPLITS
+        return _isolated(part) in _SPLITS
     return (
         kind in ("WhitespaceSplit", "Whitespace", "BertPreTokenizer")
         or (kind == "Metaspace" and part.get("split", True))
@@ -221,13 +222,15 @@ def _cuts_at_spaces(part: dict[str, Any]) -> bool:
     )
 
 
-def _isolates(part: dict[str, Any]) -> bool:
-    return part["type"] == "Split" and part["behavior"] == "Isolated" and not part["invert"]
+def _isolated(part: dict[str, Any]) -> str:
+    """Return the pattern that a part of a pre-tokeniser cuts out; "" where it does something else."""
+    isolates = part["type"] == "Split" and part["behavior"] == "Isolated" and not part["invert"]
+    return part["pattern"].get("Regex", "") if isolates else ""
 
 
 def _cuts_signs_off(part: dict[str, Any]) -> bool:
     """Whether a part of a pre-tokeniser is our own cut of punctuation: it finds nothing but signs."""
-    pattern = part["pattern"].get("Regex", "") if _isolates(part) else ""
+    pattern = _isolated(part)
     return bool(re.match(r"[▁ ]?\??\(\?:", pattern)) and pattern.endswith(rf"{SIGN})+")
 
 
@@ -257,24 +260,22 @@ def _together(view: Vocabulary, lexicon: Lexicon, mark: str) -> Pieces:
         return Pieces.of(view, marked)
     stem, sign = _stems(view, lexicon, cutters)
     first = lexicon.order[((stem < 0) & ~lexicon.strange)[lexicon.order]]
-    simple = _untouched(view, lexicon, cutters)[first]
+    unsigned = _untouched(view, lexicon)[first]
+    kept = _kept_as_written(view, lexicon)[first] if not mark else np.zeros(len(first), dtype=bool)
     place = np.full(len(lexicon), -1, dtype=np.int64)
     whole = Pieces.of(view, [marked[n] for n in np.flatnonzero(lexicon.strange)])
     place[lexicon.strange] = np.arange(len(whole))
-    kept = simple & _kept_as_written(view, lexicon)[first] if not mark else np.zeros(len(first), dtype=bool)
-    for some, backend in (
-        (first[kept], _without(view, cutters, normal=True)),
-        (first[simple & ~kept], _without(view, cutters)),
-        (first[~simple], view.backend),
-    ):
+    for signs, normal in product((False, True), repeat=2):
+        some = first[(unsigned != signs) & (kept == normal)]
+        backend = _without(view, cutters, unsigned=not signs, normal=normal)
         place[some] = len(whole) + np.arange(len(some))
         whole += _joined(view, backend, [marked[n] for n in some.tolist()], "" if mark else " ")
     # Then words that are another one and a sign.
-    signed, signs = stem >= 0, np.unique(sign[sign >= 0])
+    signed, behind = stem >= 0, np.unique(sign[sign >= 0])
     counts = 1 + signed
     items = np.repeat(np.where(signed, place[stem], place), counts)
-    items[np.cumsum(counts)[signed] - 1] = len(whole) + np.searchsorted(signs, sign[signed])
-    whole += Pieces(signs.astype(np.int32), np.ones(len(signs), dtype=np.int64))
+    items[np.cumsum(counts)[signed] - 1] = len(whole) + np.searchsorted(behind, sign[signed])
+    whole += Pieces(behind.astype(np.int32), np.ones(len(behind), dtype=np.int64))
     return whole.take(items, counts)
 
 
@@ -304,17 +305,18 @@ def _joined(view: Vocabulary, backend: Any, words: list[str], between: str) -> P
     return (whole + Pieces.of(view, [words[n] for n in alone.tolist()], backend)).take(place)
 
 
-def _without(view: Vocabulary, cutters: list[dict[str, Any]], *, normal: bool = False) -> Any:
-    """Return a tokenizer over the same vocabulary that does not look for punctuation, which takes time.
+def _without(view: Vocabulary, cutters: list[dict[str, Any]], *, unsigned: bool, normal: bool) -> Any:
+    """Return a tokenizer over the same vocabulary that leaves out what would change nothing, which takes time.
 
     Args:
         view: the tokenizer.
         cutters: the parts of its pre-tokeniser.
-        normal: what it is given is normal already: it may do without its normaliser too, but for a space before words.
+        unsigned: there is no punctuation to be cut off.
+        normal: what it is given is normal already: its normaliser may only put a space before words.
     """
     from tokenizers import Tokenizer, normalizers, pre_tokenizers
 
-    kept = [part for part in cutters if not _cuts_signs_off(part)]
+    kept = [part for part in cutters if not (unsigned and _cuts_signs_off(part))]
     if len(kept) == len(cutters) and not normal:
         return view.backend
     cutter = pre_tokenizers.Sequence([])
@@ -336,21 +338,14 @@ def _kept_as_written(view: Vocabulary, lexicon: Lexicon) -> np.ndarray:
     ascii_kept = all(view.normalise(letter).strip() == letter for letter in ascii_letters + digits)
     if len(forms) + len(spaces) != len(parts) or not ascii_kept:
         return np.zeros(len(lexicon), dtype=bool)
-    return lexicon.composed if forms <= {"NFC"} else lexicon.ascii
+    return lexicon.composed if forms <= {"NFC"} else lexicon.every(ascii_letters + digits)
 
 
-def _untouched(view: Vocabulary, lexicon: Lexicon, cutters: list[dict[str, Any]]) -> np.ndarray:
+def _untouched(view: Vocabulary, lexicon: Lexicon) -> np.ndarray:
     """Mark words in which our cut of punctuation finds nothing: letters, marks and numbers that stay such."""
     letters = lexicon.signs.worded & lexicon.signs.plain
-    changed = {
-        letter
-        for letter in letters
-        if any(unicodedata.category(c)[0] not in "LMN" for c in view.normalise(letter).strip())
-    }
-    found = lexicon.lettered.copy()
-    for number in np.flatnonzero(found).tolist() if changed else ():
-        found[number] = changed.isdisjoint(lexicon.words[number])
-    return found
+    stay = (all(unicodedata.category(c)[0] in "LMN" for c in view.normalise(letter).strip()) for letter in letters)
+    return lexicon.every(compress(letters, stay))
 
 
 def _stems(view: Vocabulary, lexicon: Lexicon, cutters: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
@@ -376,12 +371,11 @@ def _stems(view: Vocabulary, lexicon: Lexicon, cutters: list[dict[str, Any]]) ->
     written = re.compile(rf"(.)(?=([{re.escape(SIGNS)}]))", re.DOTALL)
     joined = {letter + character for letter, character in written.findall("\n".join(view.tokens))}
     alphabet = {byte: letter for letter, byte in byte_alphabet().items()} if view.family == "byte-level" else None
-    found = np.full(len(places), -1, dtype=np.int64)
-    for number, word in enumerate(normal):
-        pair = word[-2:] if alphabet is None else alphabet[word[-2:-1].encode()[-1]] + word[-1]
-        if pair not in joined and word[-1] in ids:
-            found[number] = ids[word[-1]]
-    sign[places] = found
+    off = {}
+    for pair in {word[-2:] for word in normal}:
+        before = pair[0] if alphabet is None else alphabet[pair[0].encode()[-1]]
+        off[pair] = -1 if before + pair[1] in joined else ids.get(pair[1], -1)
+    sign[places] = [off[word[-2:]] for word in normal]
     stem[sign < 0] = -1
     return stem, sign
 

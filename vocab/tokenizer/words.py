@@ -116,31 +116,50 @@ class Lexicon:
         return dict(zip(self.words, range(len(self)), strict=True))
 
     @cached_property
-    def lettered(self) -> np.ndarray:
-        """Bool (words,): nothing but letters, marks and numbers."""
-        worded = self.signs.worded
-        return np.array([word.isalnum() or worded.issuperset(word) for word in self.words], dtype=bool)
+    def _codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Code points of all words after each other, uint32, and where each word begins there, int64."""
+        lengths = np.fromiter(map(len, self.words), dtype=np.int64, count=len(self))
+        codes = np.frombuffer("".join(self.words).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        return codes, np.cumsum(lengths) - lengths
+
+    def every(self, characters: Iterable[str]) -> np.ndarray:
+        """Mark the words that have no other characters than these; bool (words,)."""
+        codes, starts = self._codes
+        if not len(codes):
+            return np.zeros(0, dtype=bool)
+        return np.logical_and.reduceat(_among(characters)[codes], starts)
 
     @cached_property
-    def ascii(self) -> np.ndarray:
-        """Bool (words,): nothing but letters and digits of ASCII, which all normal forms leave alone."""
-        return np.array([word.isascii() and word.isalnum() for word in self.words], dtype=bool)
+    def lettered(self) -> np.ndarray:
+        """Bool (words,): nothing but letters, marks and numbers."""
+        return self.every(self.signs.worded)
 
     @cached_property
     def composed(self) -> np.ndarray:
         """Bool (words,): in NFC, and no mark stands first."""
-        plain = np.array([is_normalized("NFC", word) for word in self.words], dtype=bool)
-        return self.ascii | (plain & ~self.strange)
+        found = self.every(map(chr, range(0x300)))  # nothing below U+0300 composes with what stands before it
+        for place in np.flatnonzero(~found).tolist():
+            found[place] = is_normalized("NFC", self.words[place])
+        return found & ~self.strange
 
     @cached_property
     def stems(self) -> np.ndarray:
         """Place of each word without the one of `SIGNS` that follows its last letter; -1 where there is none, int64."""
-        worded, found = self.signs.worded, np.full(len(self), -1, dtype=np.int64)
-        for number, word in enumerate(self.words):
-            if word[-1] in SIGNS and word[-2:-1] in worded:
-                found[number] = self.place.get(word[:-1], -1)
-        found[self.strange] = -1
+        codes, starts = self._codes
+        last, found = np.append(starts, len(codes))[1:] - 1, np.full(len(self), -1, dtype=np.int64)
+        signed = (
+            (last > starts) & ~self.strange & _among(SIGNS)[codes[last]] & _among(self.signs.worded)[codes[last - 1]]
+        )
+        for place in np.flatnonzero(signed).tolist():
+            found[place] = self.place.get(self.words[place][:-1], -1)
         return found
+
+
+def _among(characters: Iterable[str]) -> np.ndarray:
+    """Table of all code points, bool: which are these characters."""
+    table = np.zeros(0x110000, dtype=bool)
+    table[list(map(ord, characters))] = True
+    return table
 
 
 class Splitter:
