@@ -100,7 +100,7 @@ def chart(frame: pd.DataFrame) -> alt.LayerChart | alt.FacetChart:
 
 
 def bits_charts(arms: Mapping[str, pd.DataFrame]) -> dict[str, alt.Chart]:
-    """Draw bits per character over steps, a line an arm and text; bits and pseudo-bits in charts of their own.
+    """Draw bits per character over steps, a line an arm, the source's language dashed; pseudo-bits in another chart.
 
     Args:
         arms: what `Curve.bits` gave, by the name of the arm.
@@ -113,9 +113,7 @@ def bits_charts(arms: Mapping[str, pd.DataFrame]) -> dict[str, alt.Chart]:
     frame = pd.concat([found.assign(arm=arm) for arm, found in arms.items()]) if arms else pd.DataFrame()
     if frame.empty:
         return {}
-    legend = alt.Legend(orient="top", symbolType="stroke", symbolSize=400, symbolStrokeColor="gray")
-    dash = alt.StrokeDash("text:N", title=None, legend=legend if frame["text"].nunique() > 1 else None,
-                          scale=alt.Scale(domain=list(_TEXTS.values()), range=[[1, 0], [5, 4]]))  # fmt: skip
+    dash = alt.StrokeDash("text:N", legend=None, scale=alt.Scale(domain=list(_TEXTS.values()), range=[[1, 0], [5, 4]]))
     return {
         str(unit): alt.Chart(part).mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=36)).encode(
             x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s", tickCount=6)),

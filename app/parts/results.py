@@ -142,7 +142,8 @@ def draw_curves(run: RunFolder) -> None:
     for unit, picture in bits_charts({arm: drawn[arm].bits for arm in found}).items():
         st.subheader(f"{unit.capitalize()} per character", anchor=False)
         st.altair_chart(picture, width="stretch", key=f"bits:{unit}")
-        st.caption("Of the same words whatever the vocabulary: here arms may be compared by height. Lower is better.")
+        st.caption("Of the same words whatever the vocabulary: here arms may be compared by height, lower is better. "
+                   "Dashed: text of the source's language, where forgetting is measured.")  # fmt: skip
     for column, (arm, frame) in zip(st.columns(len(found)), found.items(), strict=True):
         column.subheader(plain(arm), anchor=False)
         column.altair_chart(chart(frame), width="stretch", key=f"curve:{arm}")
