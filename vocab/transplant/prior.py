@@ -27,6 +27,7 @@ TOKENS = 3072  # shown to the model: four times as many changed the scores by 0.
 LENGTH = 64
 RATE = 0.3  # of words hidden from a masked model
 BATCH = 16  # rows at once
+LOGITS = 1 << 21  # in memory at a time: 8 MB
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ROUNDS = 6
 NEAR = 1e-3  # nats between the mean prediction and the frequencies that count as agreement
@@ -115,7 +116,11 @@ def _asked(setting: Setting, mixture: Mixture) -> tuple[torch.Tensor, torch.Tens
     from vocab.transplant.apply import biases_of, with_rows
     from vocab.transplant.exercise import LINES, asker, cut_rows, longest
 
-    model = with_rows(setting.carrier.fresh(), mixture, setting.old, setting.new).eval()
+    carrier, sides = setting.carrier, (mixture, setting.old, setting.new)
+    model = None if carrier.whole else carrier.filled(with_rows(carrier.model, *sides))
+    if model is None:
+        model = with_rows(carrier.fresh(), *sides)
+    model.eval()
     length = longest(setting, LENGTH)
     count = TOKENS // length
     draw = np.random.default_rng(setting.seed)
@@ -173,8 +178,6 @@ def _loss(states: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, bias
 def _logits(states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> Any:
     """Logits of a few places after the other, so that few are in memory at once."""
     import torch
-
-    from vocab.score import LOGITS
 
     block = max(1, LOGITS // len(weight))
     for start in range(0, len(states), block):

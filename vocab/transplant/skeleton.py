@@ -102,6 +102,34 @@ class Carrier:
             return load_model(self.folder, trust_remote_code=self.trust_remote_code)
         return copy.deepcopy(self.model)
 
+    def filled(self, rows: PreTrainedModel) -> PreTrainedModel | None:
+        """Load the body around new rows; the old ones, which `model` holds, are not read again.
+
+        Args:
+            rows: this skeleton with other rows (see `vocab.transplant.apply.with_rows`).
+
+        Returns:
+            A whole model of its own; None where there is no skeleton, or the checkpoint does not name every tensor.
+        """
+        import torch
+
+        if self.whole or self.folder is None:
+            return None
+        files = shards.files_of(self.folder)
+        made = type(rows)(rows.config).to(rows.get_input_embeddings().weight.dtype).eval()
+        here, there = (model.state_dict(keep_vars=True) for model in (made, rows))
+        in_file = _names_in_file(rows, there, files)
+        known: set[int] = set()
+        for name, tensor in here.items():
+            value = there.get(name)
+            if value is not None and value.is_meta:
+                value = next((_read(files[found], found) for found in in_file.get(name, ())), None)
+            if value is not None and value.shape == tensor.shape:
+                known.add(id(tensor))
+                with torch.no_grad():
+                    tensor.copy_(value)
+        return made if all(id(tensor) in known for tensor in here.values()) else None
+
     def save(self, folder: Path, model: PreTrainedModel | None) -> None:
         """Write weights and configuration.
 
