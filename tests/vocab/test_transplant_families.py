@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.sparse import csr_matrix
 
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
+from vocab.mixture import Mixture
 from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant import apply, ids, skeleton, transplant
 from vocab.transplant.apply import matrices_of
@@ -308,3 +310,21 @@ def test_a_body_that_was_never_loaded_is_the_same(family, tmp_path):
     assert all(torch.equal(value, copied.state_dict()[name]) for name, value in loaded.state_dict().items())
     settings = [{**model.config.to_dict(), "_name_or_path": None} for model in (copied, loaded)]
     assert settings[0] == settings[1]
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "marian"])  # whose specials have ids
+def test_a_body_is_read_around_new_rows(family, tmp_path):
+    """A skeleton with other rows, filled from the files, is the model that is loaded whole and then given the rows."""
+    whole = make(family, tmp_path)
+    carrier = skeleton.Carrier.load(tmp_path)
+    old, new = (Vocabulary.of(metaspace(tokens)) for tokens in (OLD, [OLD[i] for i in ORDER]))
+    rows = Mixture.build(old, new, "copy", np.arange(len(new)), csr_matrix(np.eye(len(old))[ORDER]), copied=True)
+    made = carrier.filled(apply.with_rows(carrier.model, rows, old, new))
+    if family in TWO_MATRICES:
+        assert made is None
+        return
+    assert made is not None and not any(p.is_meta for p in made.parameters())
+    expected = apply.with_rows(whole, rows, old, new)
+    pad = new.roles["pad"]
+    ids = [[ORDER.index(i) for i in line] for line in TEXT]
+    assert torch.equal(logits(made, ids, pad), logits(expected, ids, pad))

@@ -109,14 +109,17 @@ class Carrier:
             rows: this skeleton with other rows (see `vocab.transplant.apply.with_rows`).
 
         Returns:
-            A whole model of its own; None where there is no skeleton, or the checkpoint does not name every tensor.
+            A whole model of its own; None where there is no skeleton, the checkpoint does not name every tensor, or other
+            tensors are tied in it than in the class.
         """
         import torch
 
-        if self.whole or self.folder is None:
+        files = None if self.whole or self.folder is None else shards.files_of(self.folder)
+        if files is None:
             return None
-        files = shards.files_of(self.folder)
-        made = type(rows)(rows.config).to(rows.get_input_embeddings().weight.dtype).eval()
+        weight: Any = rows.get_input_embeddings().weight
+        made: Any = type(rows)(rows.config).eval()
+        made.to(weight.dtype)
         here, there = (model.state_dict(keep_vars=True) for model in (made, rows))
         in_file = _names_in_file(rows, there, files)
         known: set[int] = set()
@@ -128,7 +131,8 @@ class Carrier:
                 known.add(id(tensor))
                 with torch.no_grad():
                     tensor.copy_(value)
-        return made if all(id(tensor) in known for tensor in here.values()) else None
+        tied, asked = (len({id(tensor) for tensor in state.values()}) for state in (here, there))
+        return made if tied == asked == len(known) else None
 
     def save(self, folder: Path, model: PreTrainedModel | None) -> None:
         """Write weights and configuration.
