@@ -109,8 +109,8 @@ class Carrier:
             rows: this skeleton with other rows (see `vocab.transplant.apply.with_rows`).
 
         Returns:
-            A whole model of its own; None where there is no skeleton, the checkpoint does not name every tensor, or other
-            tensors are tied in it than in the class.
+            A whole model of its own; None where there is no skeleton, the checkpoint does not name every tensor, or
+            other tensors are tied in it than in the class.
         """
         import torch
 
