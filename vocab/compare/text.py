@@ -178,7 +178,7 @@ class _Counter:
         sizes = {
             "lines": None,
             "characters": list(map(len, lines)),
-            "bytes": [len(line.encode("utf-8", "surrogatepass")) for line in lines],
+            "bytes": [len(line if line.isascii() else line.encode("utf-8", "surrogatepass")) for line in lines],
         }
         for name, weights in sizes.items():
             self.totals[name] += np.bincount(blocks, weights, minlength=BLOCKS)
