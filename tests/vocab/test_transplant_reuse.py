@@ -202,7 +202,7 @@ def test_damaged_checkpoints_are_refused(tiny_source, tmp_path):
 
 MEASURE = """
 import resource, sys
-import scipy.sparse, torch  # what the interpreter and the libraries take is not the transplant's
+import pyarrow, scipy.sparse, torch  # what the interpreter and the libraries take is not the transplant's
 from transformers import AutoTokenizer, BertForMaskedLM, LlamaForCausalLM
 import vocab
 from vocab.transplant.skeleton import Carrier
