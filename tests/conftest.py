@@ -135,6 +135,23 @@ def tiny_base(tmp_path_factory) -> Path:
     return make_source(tmp_path_factory.mktemp("base"), head=False)
 
 
+def other_weights(source: Path, folder: Path) -> Path:
+    """Write a model with a source's vocabulary and other weights: noise is added to them."""
+    import shutil
+
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    model = AutoModelForMaskedLM.from_pretrained(source)
+    torch.manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_decoder(tmp_path_factory, tiny_source) -> Path:
     """Folder of a tiny Llama with the tiny source's tokenizer."""

@@ -9,12 +9,10 @@ from torch.nn.functional import kl_div, log_softmax
 
 import adapt
 from adapt.config import load
-from adapt.pretrain import checkpoint
 from adapt.pretrain.distil import _LinearDivergence
-from adapt.pretrain.engine import pretrain
 from adapt.pretrain.step import accumulate, train_step
 from lexigraft import InputError
-from tests.adapt.pretraining import options, setup_on
+from tests.adapt.pretraining import ends_in_the_same_bytes, options, setup_on
 from tests.conftest import write_config
 
 
@@ -86,20 +84,9 @@ def test_loss_and_gradient_are_the_texts_and_the_divergences(tmp_path, tiny_sour
 
 
 def test_stopped_and_resumed_it_ends_in_the_same_bytes(tmp_path, tiny_source, language, monkeypatch):
-    def save_and_stop(root, last):
-        save(root, last)
-        raise KeyboardInterrupt
-
-    save, text = checkpoint.save, language / "text.txt"
     given = options(distil={"weight": 1.0}, lr=1e-2, dropout=0.1, checkpoint_seconds=0.0, batch_tokens=64)
-    arguments = (tiny_source, tiny_source, text, None, given, 4, 0)
-    pretrain(*arguments, tmp_path / "whole")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", save_and_stop)
-        pretrain(*arguments, tmp_path / "cut")
-    assert pretrain(*arguments, tmp_path / "cut")["resumed_from"] == [1]
-    whole, cut = (tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut"))
-    assert whole.read_bytes() == cut.read_bytes()
+    arguments = (tiny_source, tiny_source, language / "text.txt", None, given, 4, 0)
+    ends_in_the_same_bytes(arguments, tmp_path, monkeypatch)
 
 
 def test_a_run_that_distils_stays_nearer_to_the_source(tmp_path, tiny_source, language):

@@ -18,6 +18,7 @@ import pytest
 
 from adapt.pretrain.checkpoint import listed, step_of
 from tests.adapt.forked import FORKS_TWO, Training, digests, wait_for
+from tests.conftest import other_weights
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX")
 
@@ -98,20 +99,6 @@ def test_killed_with_corpora_facts_or_a_reference(case, processes, server, tmp_p
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     if case == "mixed":
         assert all(facts["corpora"][name]["tokens"] > 0 for name in ("text", "source", "swa", "triples"))
-
-
-def other_weights(source, folder):
-    """A reference model: the source with noise on its weights."""
-    import torch
-    from transformers import AutoModelForMaskedLM
-
-    shutil.copytree(source, folder)
-    model = AutoModelForMaskedLM.from_pretrained(source)
-    torch.manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
 
 
 @FORKS_TWO

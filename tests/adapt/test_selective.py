@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -16,21 +15,13 @@ from adapt.pretrain.selective import kept, select
 from adapt.pretrain.step import forward, train_step
 from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
-from tests.conftest import make_source, write_config
+from tests.conftest import make_source, other_weights, write_config
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, tiny_source):
     """A model with the tiny source's vocabulary and other weights."""
-    folder = tmp_path_factory.mktemp("reference")
-    shutil.copytree(tiny_source, folder, dirs_exist_ok=True)
-    model = AutoModelForMaskedLM.from_pretrained(folder)
-    torch.manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
-    return folder
+    return other_weights(tiny_source, tmp_path_factory.mktemp("reference"))
 
 
 def batch_of(setup, rows=8):

@@ -20,7 +20,6 @@ from transformers import (
 )
 
 import adapt
-from adapt.pretrain import checkpoint
 from adapt.pretrain.engine import pretrain
 from adapt.pretrain.model import save_plain
 from adapt.pretrain.step import heldout_loss, train_step
@@ -28,7 +27,7 @@ from adapt.tuning.adapters import load_tuned
 from adapt.tuning.top_layers import TopLayersOptions
 from adapt.tuning.tuning import TUNINGS
 from lexigraft import InputError
-from tests.adapt.pretraining import options, setup_on
+from tests.adapt.pretraining import ends_in_the_same_bytes, options, setup_on
 from tests.conftest import write_config
 
 ADAPTERS = ("bottleneck", "invertible")
@@ -113,22 +112,9 @@ def test_lora_trains_little_of_the_body_and_merges_exactly(tmp_path, tiny_source
 
 @pytest.mark.parametrize("name", TUNINGS.names)
 def test_stopped_and_resumed_it_ends_in_the_same_bytes(name, tmp_path, tiny_source, language, monkeypatch):
-    def save_and_stop(root, last):
-        save(root, last)
-        if last.state["step"] == 3:
-            raise KeyboardInterrupt
-
-    save, text = checkpoint.save, language / "text.txt"
     given = options(tuning=name, lr=1e-2, dropout=0.1, checkpoint_seconds=0.0, batch_tokens=64)
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    pretrain(tiny_source, tiny_source, text, None, given, 5, 0, whole)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", save_and_stop)
-        pretrain(tiny_source, tiny_source, text, None, given, 5, 0, cut)
-    facts = pretrain(tiny_source, tiny_source, text, None, given, 5, 0, cut)
-    assert facts["resumed_from"] == [3]
-    files = {file.name: file.read_bytes() for file in (whole / "model").glob("*.safetensors")}
-    assert files == {file.name: file.read_bytes() for file in (cut / "model").glob("*.safetensors")}
+    arguments = (tiny_source, tiny_source, language / "text.txt", None, given, 5, 0)
+    files = ends_in_the_same_bytes(arguments, tmp_path, monkeypatch, stop=3)
     assert len(files) == 1 + (name in ADAPTERS)
 
 

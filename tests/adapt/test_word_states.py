@@ -11,15 +11,13 @@ from pydantic import ValidationError
 
 import adapt
 from adapt.config import load
-from adapt.pretrain import checkpoint
 from adapt.pretrain.data import Blocks, rows_of
-from adapt.pretrain.engine import pretrain
 from adapt.pretrain.options import Distil
 from adapt.pretrain.step import accumulate, train_step
 from adapt.pretrain.tokens import Symbols
 from adapt.pretrain.word_states import Pairs, WordTeacher
 from lexigraft import InputError
-from tests.adapt.pretraining import options, setup_on
+from tests.adapt.pretraining import ends_in_the_same_bytes, options, setup_on
 from tests.conftest import write_config
 from tests.tiny_tokenizers import metaspace, wordpiece
 
@@ -135,20 +133,9 @@ def test_with_another_vocabulary_loss_and_gradient_are_the_plain_ones_however_it
 
 
 def test_stopped_and_resumed_it_ends_in_the_same_bytes(tmp_path, tiny_source, replaced, language, monkeypatch):
-    def save_and_stop(root, last):
-        save(root, last)
-        raise KeyboardInterrupt
-
-    save = checkpoint.save
     given = options(distil=teaching(tiny_source), lr=1e-2, dropout=0.1, checkpoint_seconds=0.0, batch_tokens=64)
     arguments = (replaced, replaced, language / "text.txt", None, given, 4, 0)
-    pretrain(*arguments, tmp_path / "whole")
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(checkpoint, "save", save_and_stop)
-        pretrain(*arguments, tmp_path / "cut")
-    assert pretrain(*arguments, tmp_path / "cut")["resumed_from"] == [1]
-    whole, cut = (tmp_path / name / "model" / "model.safetensors" for name in ("whole", "cut"))
-    assert whole.read_bytes() == cut.read_bytes()
+    ends_in_the_same_bytes(arguments, tmp_path, monkeypatch)
 
 
 def test_a_run_with_a_new_vocabulary_stays_nearer_to_the_source(tmp_path, tiny_source, language):

@@ -59,11 +59,8 @@ def gpt2() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|endoftext|>", bos_token="<|endoftext|>")
 
 
-def xlmr() -> PreTrainedTokenizerFast:
-    pieces = [(t, 0.0) for t in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁a", -1.0), ("<mask>", 0.0)]
-    backend = Tokenizer(models.Unigram(pieces, 3))
-    backend.pre_tokenizer = pre_tokenizers.Metaspace()
-    backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+def with_roles(backend: Tokenizer) -> PreTrainedTokenizerFast:
+    """Special tokens by role, as RoBERTa and XLM-R have them."""
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token="<s>",
@@ -74,6 +71,14 @@ def xlmr() -> PreTrainedTokenizerFast:
         unk_token="<unk>",
         mask_token=AddedToken("<mask>", lstrip=True),
     )
+
+
+def xlmr() -> PreTrainedTokenizerFast:
+    pieces = [(t, 0.0) for t in ("<s>", "<pad>", "</s>", "<unk>")] + [("▁a", -1.0), ("<mask>", 0.0)]
+    backend = Tokenizer(models.Unigram(pieces, 3))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    backend.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return with_roles(backend)
 
 
 def llama2() -> PreTrainedTokenizerFast:
@@ -114,16 +119,7 @@ def roberta() -> PreTrainedTokenizerFast:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     backend.add_special_tokens(["<s>", "</s>", "<pad>", "<unk>", "<mask>"])
     backend.post_processor = processors.RobertaProcessing(("</s>", 258), ("<s>", 257))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<s>",
-        eos_token="</s>",
-        cls_token="<s>",
-        sep_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        mask_token=AddedToken("<mask>", lstrip=True),
-    )
+    return with_roles(backend)
 
 
 SOURCES = {"bert": bert, "xlmr": xlmr, "gpt2": gpt2, "llama2": llama2, "llama3": llama3, "roberta": roberta}
