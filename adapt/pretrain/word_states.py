@@ -3,8 +3,8 @@
 Both models read the same unmasked text, each cut by its own tokenizer; where both have come to the end of the same word
 their last hidden states are compared: weight * |h - h'|^2 / |h'|^2, the mean over the words of a step. Matching hidden
 states by squared error, at places that two ways of cutting have in common, is the loss of token distillation (Dobler,
-Elliott & de Melo 2025, "Token Distillation", section 3), there for the embeddings of new tokens; on a whole model it is
-TinyBERT's (Jiao et al. 2020, section 3.2). Divided by the state's own size the weight means the same for every model.
+Elliott & de Melo 2025, "Token Distillation"), there for the embeddings of new tokens; on a whole model it is TinyBERT's
+(Jiao et al. 2020, section 3.1, equation 8). Divided by the state's own size the weight means the same for every model.
 
 Words are what white space separates. The teacher's text is made from the student's tokens, so that nothing else has to
 be kept: a word that a line's cut goes through is two words to it. Lines that the two cut into different numbers of
