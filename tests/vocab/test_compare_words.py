@@ -172,36 +172,51 @@ def test_pictures(tmp_path: Path):
 
 
 def test_what_pictures_show(both):
-    """The points drawn are those worked out by hand above."""
+    """The points are those worked out by hand above, and those are what is drawn."""
     from matplotlib.figure import Figure
 
-    def lines(drawer) -> dict[str, tuple[list, list]]:
-        axis = Figure().subplots()
-        assert drawer(axis, both)
-        return {line.get_label(): tuple(part.tolist() for part in line.get_data()) for line in axis.get_lines()}
+    made = {picture.name: picture for picture in pictures.pictures(both)}
+
+    def values(name: str, tokenizer: str, column: str) -> list:
+        points = made[name].points
+        return points.loc[points["tokenizer"] == tokenizer, column].tolist()
 
     # Eleven words: gida 1, gidaje 2, ma 3, gidan 1, 12 four times.
-    shares = lines(pictures._lengths)
-    assert shares["old"][1] == pytest.approx([100 / 11, 300 / 11, 700 / 11, 0, 0, 0, 0, 0])
-    assert shares["new"][1] == pytest.approx([500 / 11, 0, 400 / 11, 0, 100 / 11, 100 / 11, 0, 0])
-    assert lines(pictures._split)["new"][1] == pytest.approx([600 / 11])
+    assert values("lengths", "old", "percent") == pytest.approx([100 / 11, 300 / 11, 700 / 11, 0, 0, 0, 0, 0])
+    assert values("lengths", "new", "percent") == pytest.approx([500 / 11, 0, 400 / 11, 0, 100 / 11, 100 / 11, 0, 0])
+    assert values("lengths", "new", "pieces") == ["1", "2", "3", "4", "5", "6", "7", "8+"]
+    assert values("split_by_frequency", "new", "percent") == pytest.approx([600 / 11])
     # Old: ▁ three times before ma, four before 12, once before (; the rest more rarely.
-    ranks = lines(pictures._ranks)["old"]
-    assert ranks[0] == [*range(1, len(ranks[0]) + 1)] and ranks[1] == sorted(ranks[1], reverse=True)
-    assert ranks[1][0] == 8 and sum(ranks[1]) == both["old"].tokens.sum()
-    axis = Figure().subplots()
-    assert pictures._sizes(axis, both)
-    drawn = {bar.get_label(): bar.lines[0].get_data() for bar in axis.containers}
+    ranks, times = values("ranks", "old", "rank"), values("ranks", "old", "times")
+    assert ranks == [*range(1, len(ranks) + 1)] and times == sorted(times, reverse=True)
+    assert times[0] == 8 and sum(times) == both["old"].tokens.sum()
     table = compare({"old": OLD, "new": NEW}, LINES)
-    assert {name: (x.tolist(), y.tolist()) for name, (x, y) in drawn.items()} == {
-        name: ([len(one.view)], [table.loc[name, "fertility"]]) for name, one in both.items()
-    }
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["12", "15"]
-    assert not pictures._parity(axis, both)
+    for name, one in both.items():
+        assert values("fertility_by_size", name, "vocabulary_size") == [len(one.view)]
+        assert values("fertility_by_size", name, "fertility") == [table.loc[name, "fertility"]]
+        low, high = table.attrs["intervals"]["fertility"][name]
+        assert (values("fertility_by_size", name, "low"), values("fertility_by_size", name, "high")) == ([low], [high])
+    assert "parity" not in made
     pairs = {"one": (["ma"], ["ma"]), "two": (["gida gida"], ["gida"])}
-    axis = Figure().subplots()
-    pictures._parity(axis, measure({"old": OLD}, LINES, parallel=pairs))
-    assert [bar.get_height() for bar in axis.patches] == [1, 2]
+    (parity,) = (p for p in pictures.pictures(measure({"old": OLD}, LINES, parallel=pairs)) if p.name == "parity")
+    assert parity.points["parity"].tolist() == [1, 2] and parity.points["language"].tolist() == ["one", "two"]
+
+    axes = {name: Figure().subplots() for name in [*made, "parity"]}
+    for picture in [*made.values(), parity]:
+        pictures.plot(axes[picture.name], picture)
+    assert [bar.get_height() for bar in axes["parity"].patches] == [1, 2]
+    assert [label.get_text() for label in axes["fertility_by_size"].get_xticklabels()] == ["12", "15"]
+    assert {line.get_label(): line.get_ydata().tolist() for line in axes["lengths"].get_lines()} == {
+        name: values("lengths", name, "percent") for name in both
+    }
+
+
+def test_ranks_are_thinned_towards_the_rare_pieces():
+    """A line of hundreds of thousands of pieces is drawn by few points: the first ones, and the last."""
+    words = [f"{chr(0x4E00 + n)}" for n in range(2000)]
+    measured = measure({"x": metaspace(["▁", *words])}, [" ".join(words)])
+    ranks = next(p for p in pictures.pictures(measured) if p.name == "ranks").points["rank"].tolist()
+    assert len(ranks) <= 300 and ranks[:20] == [*range(1, 21)] and ranks[-1] == 2001
 
 
 @pytest.mark.parametrize(("algorithm", "size"), [("unigram", 140), ("bpe", 200), ("byte-bpe", 400), ("wordpiece", 200)])
