@@ -16,7 +16,7 @@ from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.roles import parts_of, state_of
-from vocab.tokenizer.sentencepiece_model import mended
+from vocab.tokenizer.sentencepiece_model import mended, with_bytes_apart
 from vocab.tokenizer.texts import Lines
 from vocab.view import SPACE, Kind, Vocabulary
 
@@ -63,6 +63,7 @@ def check(source: Any, texts: Any = None) -> list[Finding]:
         _specials,
         _bounded,
         _bytes,
+        _written_bytes,
         _accents,
         _unreachable,
         _spaces,
@@ -111,6 +112,8 @@ def repair(source: Any) -> PreTrainedTokenizerFast:
         raw["normalizer"] = {"type": "Sequence", "normalizers": mended(parts_of(raw["normalizer"]))}
     if "byte_fallback" in raw["model"]:
         raw["model"]["byte_fallback"] = _spelled(tokenizer.backend_tokenizer) == len(BYTES)
+    if _takes_text_for_bytes(tokenizer.backend_tokenizer):
+        raw["pre_tokenizer"] = with_bytes_apart(raw["pre_tokenizer"])
     likeness = like(tokenizer)
     roles = {f"{role}_token": text for role, text in likeness.specials.items()}
     return wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
@@ -148,6 +151,18 @@ def _bytes(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
         "are lost though bytes could spell them" if not flag else "cannot be spelled"
     )
     return Finding("byte fallback", message, mendable=True)
+
+
+def _written_bytes(view: Vocabulary, _: dict[str, Any]) -> Finding | None:
+    if not _takes_text_for_bytes(view.backend):
+        return None
+    message = "a text that holds <0x41>, written out, is taken for that byte, and comes back as A"
+    return Finding("bytes written out", message, mendable=True)
+
+
+def _takes_text_for_bytes(backend: Any) -> bool:
+    piece = backend.token_to_id("<0x41>")
+    return piece is not None and piece in backend.encode("a<0x41>", add_special_tokens=False).ids
 
 
 def _accents(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:

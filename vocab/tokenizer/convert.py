@@ -15,7 +15,7 @@ from lexigraft import InputError
 from vocab.tokenizer.algorithm import BYTES
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.roles import parts_of
-from vocab.tokenizer.sentencepiece_model import SPACE
+from vocab.tokenizer.sentencepiece_model import BYTES_APART, SPACE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -273,7 +273,7 @@ def _lost_to_sentencepiece(raw: Mapping[str, Any], roles: Mapping[str, int]) -> 
     spaces = ("Precompiled", "Strip", "Replace", "Prepend")
     other = [part["type"] for part in parts_of(raw["normalizer"]) if part["type"] not in spaces]
     lost = [f"the normaliser's {', '.join(other)}: give SentencePiece text that went through it"] if other else []
-    cuts = [part["type"] for part in parts_of(raw["pre_tokenizer"])]
+    cuts = [part["type"] for part in parts_of(raw["pre_tokenizer"]) if part != BYTES_APART]
     if beyond := [cut for cut in cuts if cut not in ("Metaspace", "WhitespaceSplit")]:
         lost.append(f"the pre-tokeniser's {', '.join(beyond)}: pieces decide alone where words are cut")
     lost += _parts_lost(raw, ("post_processor",))

@@ -21,6 +21,7 @@ import numpy as np
 from vocab.tokenizer.convert import PATTERN
 from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.roles import parts_of, state_of
+from vocab.tokenizer.sentencepiece_model import BYTES_APART
 from vocab.tokenizer.shell import SIGN
 from vocab.tokenizer.texts import Lines
 from vocab.tokenizer.words import SIGNS, SPACE, Lexicon, Splitter
@@ -229,9 +230,9 @@ def _isolated(part: dict[str, Any]) -> str:
 
 
 def _cuts_signs_off(part: dict[str, Any]) -> bool:
-    """Whether a part of a pre-tokeniser is our own cut of punctuation: it finds nothing but signs."""
+    """Whether a part of a pre-tokeniser is one of our own cuts at signs: it finds nothing but these."""
     pattern = _isolated(part)
-    return bool(re.match(r"[▁ ]?\??\(\?:", pattern)) and pattern.endswith(rf"{SIGN})+")
+    return part == BYTES_APART or bool(re.match(r"[▁ ]?\??\(\?:", pattern)) and pattern.endswith(rf"{SIGN})+")
 
 
 def _has_added(view: Vocabulary, words: Sequence[str]) -> bool:

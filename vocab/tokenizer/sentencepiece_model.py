@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
+from vocab.tokenizer.roles import parts_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 SPACE = "▁"
 _TYPES = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 _USER_DEFINED = 4
+# `tokenizers` finds the pieces of bytes in a text like any other: `<0x41>` would become the byte, and come back as A.
+# SentencePiece never does. So this part of a pre-tokeniser, behind the others, cuts what is written so in two.
+BYTES_APART = {
+    "type": "Split",
+    "pattern": {"Regex": "<(?=0x[0-9A-Fa-f]{2}>)"},
+    "behavior": "MergedWithPrevious",
+    "invert": False,
+}
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,9 @@ def read_model(model: str | Path | bytes) -> Tokenizer:
         model: the file, or the serialised model.
 
     Returns:
-        A tokenizer with the same ids; control pieces are its special tokens. One thing differs: what follows a
-        user-defined piece without a space is cut as the beginning of a word.
+        A tokenizer with the same ids; control pieces are its special tokens. Two things differ: what follows a
+        user-defined piece without a space is cut as the beginning of a word, and in Unigram models with byte fallback
+        no piece holds the `<0` of a text such as `<0x41>`.
 
     Raises:
         InputError: it is no SentencePiece model, or of a type that has no fast counterpart (char, word).
@@ -131,6 +141,12 @@ def read_model(model: str | Path | bytes) -> Tokenizer:
     users = [i for i, kind in enumerate(settings.types) if kind == _USER_DEFINED]
     fallback = any(processor.IsByte(i) for i in range(number))
     bpe = settings.kind == "bpe"
+    cutter = {
+        "type": "Metaspace",
+        "replacement": SPACE,
+        "prepend_scheme": "always" if settings.dummy_prefix and settings.one_space else "never",
+        "split": not any(SPACE in piece[1:] for piece, _ in pieces),  # some hold several words or spaces
+    }
     return Tokenizer.from_str(
         json.dumps(
             {
@@ -139,12 +155,7 @@ def read_model(model: str | Path | bytes) -> Tokenizer:
                 "padding": None,
                 "added_tokens": [_added(i, pieces[i][0], i in special) for i in sorted({*special, *users})],
                 "normalizer": normaliser_state(settings),
-                "pre_tokenizer": {
-                    "type": "Metaspace",
-                    "replacement": SPACE,
-                    "prepend_scheme": "always" if settings.dummy_prefix and settings.one_space else "never",
-                    "split": not any(SPACE in piece[1:] for piece, _ in pieces),  # some hold several words or spaces
-                },
+                "pre_tokenizer": with_bytes_apart(cutter) if fallback and not bpe else cutter,
                 "post_processor": None,
                 "decoder": decoder_state(fallback, settings.dummy_prefix),
                 "model": _bpe(processor, pieces, fallback) if bpe else _unigram(processor, pieces, fallback),
@@ -186,6 +197,11 @@ def mended(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
             if rules.normalize_str("e\u0301") == "\u00e9":
                 return [*parts[:place], {"type": "NFC"}, *parts[place:]]
     return parts
+
+
+def with_bytes_apart(cutter: dict[str, Any] | None) -> dict[str, Any]:
+    """Let a pre-tokeniser cut what is written like the piece of a byte, behind its other parts."""
+    return {"type": "Sequence", "pretokenizers": [*parts_of(cutter), BYTES_APART]}
 
 
 def decoder_state(fallback: bool, prefix: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Units
 from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.roles import parts_of
-from vocab.tokenizer.sentencepiece_model import SPACE, decoder_state
+from vocab.tokenizer.sentencepiece_model import BYTES_APART, SPACE, decoder_state
 
 if TYPE_CHECKING:
     from vocab.tokenizer.like import Likeness
@@ -33,7 +33,7 @@ def shell_state(chosen: Algorithm, likeness: Likeness, options: BuildOptions, un
     Args:
         chosen: the algorithm.
         likeness: what the source hands on.
-        options: what the user chose; `punctuation` is settled.
+        options: what the user chose; `punctuation` and `byte_fallback` are settled.
         units: how syllables are taken apart.
 
     Returns:
@@ -150,6 +150,8 @@ def pre_tokeniser_state(family: str, options: BuildOptions | None = None, *, acr
     optional = f"{mark}?" if mark and not spaces else ""
     if options.punctuation in (None, "words"):
         parts.append(_isolated(optional + _signs(mark, options)))
+    elif family == "metaspace" and options.byte_fallback:
+        parts.append(BYTES_APART)
     if options.tweets:
         parts.append(_isolated(optional + _EMOJI))
     if options.split_digits:

@@ -75,7 +75,10 @@ def train_tokenizer(
     override(likeness, settings)
     same = chosen.family == "byte-level" and likeness.byte_level
     punctuation = settings.punctuation or ("source" if same else "words")
-    settings = settings.model_copy(update={"punctuation": punctuation})
+    fallback = settings.byte_fallback
+    if fallback is None:
+        fallback = _falls_back(source) and chosen.family == "metaspace"
+    settings = settings.model_copy(update={"punctuation": punctuation, "byte_fallback": fallback})
     auto = settings.vocab_size == "auto" and chosen.sized
     across = chosen.across or punctuation == "source"
 
@@ -103,7 +106,6 @@ def train_tokenizer(
         parts[space] += max(counted.running - counted.lines, 1)
 
     _notify(progress, 1, {"stage": "learning", "words": counted.running})
-    fallback = settings.byte_fallback
     if chosen.family != "byte-level" and "unk" not in likeness.specials:
         likeness.specials["unk"] = "<unk>"  # a byte-level source has none, a tokenizer over characters needs one
     task = Task(
@@ -113,7 +115,7 @@ def train_tokenizer(
         vocab_size=settings.vocab_size if isinstance(settings.vocab_size, int) else 1 << 30,
         min_frequency=settings.min_frequency,
         character_coverage=settings.character_coverage,
-        byte_fallback=fallback if fallback is not None else _falls_back(source) and chosen.family == "metaspace",
+        byte_fallback=fallback,
         max_piece_length=settings.max_piece_length,
         given=spelled(settings, backend, _MARKS[chosen.family], chosen),
     )
