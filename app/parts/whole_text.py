@@ -1,24 +1,32 @@
-"""Tokenizers on a whole text: metrics with intervals, words that became better or worse, words to mark."""
+"""Tokenizers on a whole text: metrics with intervals, pictures, words that became better or worse, words to mark."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app.parts.folders import listing
+from app.parts.guard import plain
+from app.parts.pictures import chart
 from app.parts.tokenizers import load
 from lexigraft import InputError
-from vocab.compare import measure, tabulate
+from vocab.compare import METRICS, measure, tabulate
 from vocab.compare.marks import COLUMNS, HOW, marks_text
-from vocab.compare.table import figure
+from vocab.compare.pictures import pictures
+from vocab.compare.table import figure, records, render
 from vocab.compare.words import clinic, fixed_and_broken
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from vocab.compare import Measured
+    from vocab.compare.pictures import Picture
 
 _MOST = 100_000_000  # bytes that are gone through while somebody waits
 _LISTED = 100
@@ -34,55 +42,138 @@ def draw(names: Sequence[str]) -> None:
         InputError: the file is no text, or too large to wait for.
     """
     st.subheader("On a whole text", anchor=False)
-    path = st.text_input(
+    known = {str(file): f"{run.name}: held-out text" for run in listing() if (file := run.file("corpus/heldout.txt"))}
+    path = st.selectbox(
         "Text file on this machine",
+        list(known),
+        index=None,
+        format_func=lambda file: known.get(file, file),
         key="file",
-        placeholder="held-out text, one sentence a line",
+        accept_new_options=True,
+        placeholder="held-out text, one sentence a line: choose that of a run, or type a path and press Enter",
         help="Text that none of the tokenizers was learnt from; plain, or packed with gzip.",
         bind="query-params",
-    ).strip()
+    )
+    with st.expander("Parallel text, for parity across languages"):
+        pairs = st.text_area(
+            "One language a line",
+            key="parallel",
+            placeholder="hau = test.hau.txt, test.eng.txt",
+            help="A language, a file of it, and a file of its translation, line by line.",
+            bind="query-params",
+        )
     if not path:
         return
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError("there is no such text file", file=path)
+    file = _text_file(path)
     if file.stat().st_size > _MOST:
         raise InputError(
             "this file is too large to wait for", found=f"{file.stat().st_size:,} bytes",
             expected=f"up to {_MOST:,}, or `lexigraft tokenizer compare` in a terminal",
         )  # fmt: skip
-    measured = _measured(tuple(names), str(file), file.stat().st_mtime)
-    metrics, changes, marks = st.tabs(["Metrics", "Fixed and broken", "Speaker’s clinic"])
+    parallel = _parallel(pairs)
+    read = [file, *(side for _, *sides in parallel for side in sides)]
+    changed = tuple(one.stat().st_mtime for one in read)
+    measured, table, drawn = _measured(tuple(names), str(file), parallel, changed)
+    metrics, seen, changes, marks = st.tabs(["Metrics", "Pictures", "Fixed and broken", "Speaker’s clinic"])
     with metrics:
-        st.dataframe(_table(measured), hide_index=True)
-        text = next(iter(measured.values())).text.totals
-        st.caption(f"{int(text['lines'].sum()):,} lines, {int(text['words'].sum()):,} words; 95 % bootstrap intervals.")
+        _metrics(table)
+    with seen:
+        _pictures(drawn)
     with changes:
         _changes(measured)
     with marks:
         _clinic(measured)
 
 
+def _text_file(path: str) -> Path:
+    file = Path(path.strip()).expanduser()
+    if not file.is_file():
+        raise InputError("there is no such text file", file=path)
+    return file
+
+
+def _parallel(text: str) -> tuple[tuple[str, Path, Path], ...]:
+    """Read lines of a language and its two files, as `lexigraft tokenizer compare --parallel` takes them."""
+    found = []
+    for line in filter(str.strip, text.splitlines()):
+        language, _, files = line.partition("=")
+        sides = files.split(",")
+        if not language.strip() or len(sides) != 2:
+            raise InputError("this line names no parallel text", found=line[:80], expected="language = file, file")
+        found.append((language.strip(), *map(_text_file, sides)))
+    return tuple(found)
+
+
 @st.cache_resource(max_entries=4, show_spinner="Going through the text …")
-def _measured(names: tuple[str, ...], file: str, _changed: float) -> dict[str, Measured]:
-    return measure({name: load(name) for name in names}, file)
+def _measured(
+    names: tuple[str, ...], file: str, parallel: tuple[tuple[str, Path, Path], ...], _changed: tuple[float, ...]
+) -> tuple[dict[str, Measured], pd.DataFrame, list[Picture]]:
+    sides = {language: (str(first), str(second)) for language, first, second in parallel}
+    measured = measure({name: load(name) for name in names}, file, parallel=sides or None)
+    return measured, tabulate(measured), pictures(measured)
 
 
-def _table(measured: dict[str, Measured]) -> pd.DataFrame:
-    """One row a metric, values with intervals as text."""
-    import pandas as pd
+def _metrics(table: pd.DataFrame) -> None:
+    st.html(metrics_html(table))
+    text = table.attrs["text"]
+    said = f"{text['lines']:,} lines, {text['words']:,} words. In brackets: 95 % bootstrap interval over lines."
+    if len(table) > 1:
+        said += f" ▲ better, ▼ worse than {table.attrs['base']} beyond chance (paired draws)."
+    st.caption(plain(said))
+    with st.container(horizontal=True):
+        for form, label, ending in (("csv", "CSV", "csv"), ("markdown", "Markdown", "md"), ("latex", "LaTeX", "tex")):
+            st.download_button(
+                f"Table ({label})", render(table, form), f"tokenizers.{ending}", key=f"table:{form}", on_click="ignore"
+            )
 
-    table = tabulate(measured)
+
+def metrics_html(table: pd.DataFrame) -> str:
+    """Draw one row a metric, one column a tokenizer; every text escaped.
+
+    Args:
+        table: what `vocab.compare` returned.
+    """
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table.index)
     rows = []
-    for metric in table.columns:
-        row = {"metric": metric.replace("_", " ")}
-        for name in table.index:
-            low, high = table.attrs["intervals"][metric].get(name, (float("nan"),) * 2)
-            value = figure(float(table.loc[name, metric]))
-            row[name] = value if low != low else f"{value}  [{figure(low)}, {figure(high)}]"
-        row |= {"unit": table.attrs["units"][metric], "better": table.attrs["better"][metric]}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    for name, cells in groupby(records(table), key=lambda record: record["metric"]):
+        inside = [(record, _cell(record)) for record in cells]
+        first = inside[0][0]
+        unit = first["unit"] + (f"; {first['better']} is better" if first["better"] != "neither" else "")
+        label = f"{escape(name.replace('_', ' '))}<small>{escape(unit)}</small>"
+        title = escape(METRICS[name].summary, quote=True)
+        rows.append(f'<tr><th scope="row" title="{title}">{label}</th>{"".join(cell for _, cell in inside)}</tr>')
+    return (
+        f'<div class="lx-scroll"><table class="lx-table lx-words"><thead><tr><th scope="col">Metric</th>{head}</tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _cell(record: dict[str, Any]) -> str:
+    bounds = [record["low"], record["high"]]
+    interval = "" if math.isnan(bounds[0]) else f'<span class="lx-interval">[{", ".join(map(figure, bounds))}]</span>'
+    mark, more, less = "", record["difference_low"] > 0, record["difference_high"] < 0
+    if record["better"] != "neither" and (more or less):
+        mark = (
+            ' <span class="lx-mark">▲</span>'
+            if more == (record["better"] == "higher")
+            else ' <span class="lx-mark">▼</span>'
+        )
+    return f"<td>{figure(record['value'])}{mark}{interval}</td>"
+
+
+def _pictures(drawn: Sequence[Picture]) -> None:
+    """Draw two pictures a row, where there is room, each with what it is drawn from."""
+    for first in range(0, len(drawn), 2):
+        for column, picture in zip(st.columns(2, gap="large"), drawn[first : first + 2], strict=False):
+            with column:
+                st.markdown(f"**{plain(picture.title)}**")
+                st.altair_chart(chart(picture), width="stretch", key=f"picture:{picture.name}")
+                st.download_button(
+                    "Points (CSV)", picture.points.to_csv(index=False), f"{picture.name}.csv", "text/csv",
+                    key=f"points:{picture.name}", on_click="ignore",
+                )  # fmt: skip
+    if all(picture.name != "parity" for picture in drawn):
+        st.caption("Parity across languages is drawn once parallel text is given above.")
 
 
 def _changes(measured: dict[str, Measured]) -> None:

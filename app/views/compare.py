@@ -9,7 +9,7 @@ import streamlit as st
 from app.parts import whole_text
 from app.parts.guard import messages, plain
 from app.parts.pieces import Cut, facts_html, table_html
-from app.parts.tokenizers import at_hand, load
+from app.parts.tokenizers import StillLoading, at_hand, load
 from lexigraft import InputError
 from vocab.compare.pieces import pieces
 
@@ -42,7 +42,12 @@ def page() -> None:
         help="Those of your runs are listed. Any other: a folder on this machine, or the name of a model on the hub.",
         bind="query-params",
     )
-    st.pills("Try a sentence of Article 1", list(SAMPLES), key="sample", on_change=_take_sample)
+    st.pills(
+        "Try the first sentence of the Universal Declaration of Human Rights",
+        list(SAMPLES),
+        key="sample",
+        on_change=_take_sample,
+    )
     text = st.text_area("Text", SAMPLES["Chichewa"], height=110, key="text", bind="query-params", max_chars=_MOST)
     if not chosen:
         st.info("Choose a tokenizer.")
@@ -50,14 +55,19 @@ def page() -> None:
     if not text.strip():
         st.info("Type some text.")
         return
-    cuts = []
+    cuts, late = [], False
     for name in chosen:
         try:
             with st.spinner(f"Loading {name} …", show_time=True):
                 view = load(name)
             cuts.append(Cut(name, view, pieces(view, text), text))
+        except StillLoading as error:
+            late = True
+            st.info(plain(f"{name}: {error}"), icon=":material/hourglass_top:")
         except InputError as error:
             st.error(plain(f"{name}: {error}"), icon=":material/error:")
+    if late:
+        st.button("Look again", key="look_again", icon=":material/refresh:")
     if cuts:
         _draw(cuts)
         whole_text.draw([cut.name for cut in cuts])

@@ -210,9 +210,9 @@ def test_compare_on_a_whole_text(app, tiny_source, runs, tmp_path):
     file.write_text(f"walking houses {NASTY}\nwalked to the water\n" * 5)
     test = app("views/compare.py", tokenizers=[str(tiny_source), "run: nya-a"], text="walking", file=str(file))
     assert sound(test) and not test.error
-    assert [tab.label for tab in test.tabs] == ["Metrics", "Fixed and broken", "Speaker’s clinic"]
-    metrics = test.dataframe[0].value
-    assert "fertility" in set(metrics["metric"]) and "[" in metrics.iloc[0]["run: nya-a"]
+    assert [tab.label for tab in test.tabs] == ["Metrics", "Pictures", "Fixed and broken", "Speaker’s clinic"]
+    assert "fertility<small>tokens per word; lower is better</small>" in drawn(test)
+    assert "▲" not in drawn(test) and "▼" not in drawn(test), "both cut alike"
     assert "0 words in fewer pieces" in "".join(m.value for m in test.markdown)
     assert "Marks (TSV)" in {b.label for b in test.download_button}
     assert "<img" not in drawn(test)
