@@ -18,6 +18,7 @@ INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u206
 _STRAY_JOINER = re.compile("(?<![^\\sA-Za-z\u00c0-\u024f])[\u200c\u200d]|[\u200c\u200d](?=[\\sA-Za-z\u00c0-\u024f]|$)")
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _SUSPECT = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_LONGEST = 1 << 24  # bytes of a line: what comes of it takes some thirty times the memory
 
 
 def read_lines(path: str | Path, *, empty: bool = False) -> Iterator[str]:
@@ -34,7 +35,8 @@ def read_lines(path: str | Path, *, empty: bool = False) -> Iterator[str]:
         One line, without its end.
 
     Raises:
-        InputError: no such file, not UTF-8 (line and byte are named), a damaged gzip file, a binary file.
+        InputError: no such file, not UTF-8 (line and byte are named), a damaged gzip file, a binary file, a line of
+            more than 16 MiB.
     """
     for _, line in number_lines(path):
         line = tidy(line).strip()
@@ -57,6 +59,14 @@ def number_lines(path: str | Path) -> Iterator[tuple[int, str]]:
                     raw = _without_mark(raw, path)
                 for piece in raw.rstrip(b"\r\n").split(b"\r") if b"\r" in raw else (raw.rstrip(b"\n"),):
                     number += 1
+                    if len(piece) > _LONGEST:
+                        raise InputError(
+                            "a line is too long",
+                            file=path,
+                            line=number,
+                            found=f"{len(piece):,} bytes",
+                            expected="one sentence or paragraph a line; was the text saved without its line ends?",
+                        )
                     try:
                         line = piece.decode("utf-8")
                     except UnicodeDecodeError as error:

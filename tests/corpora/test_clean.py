@@ -155,6 +155,7 @@ def test_less_text_is_the_start_of_more_and_is_measured_on_the_same_lines(given,
         (b"daya kawai\n", "1 usable line"),
         (b"1\n2\n3\n", "0 usable lines"),
         (b"gida \xff\n", "not UTF-8"),
+        pytest.param(b"gida\n" + b"ruwa " * 3_400_000, ":2: a line is too long; found 17,000,000 bytes", id="long"),
     ],
 )
 def test_bad_text_is_refused_by_name(tmp_path, content, says):

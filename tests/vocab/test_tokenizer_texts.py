@@ -133,6 +133,9 @@ def test_a_line_of_megabytes_is_read_in_pieces(between: str, tmp_path: Path):
     words = count(Lines(tmp_path / "x.txt")).words
     assert "".join(words.elements()).count("ሀገር") >= 400_000 - len(pieces)
     assert len(words) == 1 if between else sum(map(len, words.elements())) == 1_200_000
+    given = list(Lines([text, "ruwa"]))  # and so are lines that are in memory
+    assert "".join(given) == text + "ruwa" and max(map(len, given)) <= 1 << 20
+    assert list(Lines([text, "ruwa"], blank=True)) == [text, "ruwa"]
 
 
 @pytest.mark.parametrize("algorithm", ["unigram", "bpe", "byte-bpe", "supertokens"])

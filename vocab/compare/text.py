@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from lexigraft import InputError
-from vocab.tokenizer.cut import batched, without_spans
+from vocab.tokenizer.cut import CHARACTERS, head, without_spans
+from vocab.tokenizer.pieces import batched
 from vocab.tokenizer.texts import Lines
 from vocab.tokenizer.words import Lexicon, Splitter
 
@@ -28,7 +29,6 @@ Documents = Literal["line", "blank", "file"]
 BLOCKS = 256
 _BATCH = 5000
 _SAMPLE = 2000
-_LONGEST = 20_000  # characters of a sampled line
 _COMPACT = 4_000_000
 
 
@@ -48,7 +48,7 @@ class Text:
         spans: CSR (blocks, spans), how often each span occurs.
         occurrences: CSR (blocks, words), how often each word occurs at all.
         totals: for `lines`, `words`, `characters` (code points), `bytes` (UTF-8) and `graphemes`: float64 (blocks,).
-        sample: up to 2,000 lines spread evenly over the text, none of more than 20,000 characters.
+        sample: up to 2,000 lines spread evenly over the text; of lines of more than 20,000 characters, the beginning.
         sample_blocks: int64 (sample,), the block of each.
         sample_items: int64, the words and spans of the sampled lines; see `Splitter.split`.
         sample_counts: int64 (sample,), how many each has.
@@ -127,7 +127,7 @@ def _batches(lines: Lines, documents: Documents) -> Iterator[tuple[np.ndarray, l
     """Give some thousand lines at a time, with the number of each one's document."""
     if documents == "line":
         number = 0
-        for batch in batched(lines):
+        for batch in batched(lines, CHARACTERS):
             yield np.arange(number, number + len(batch)), batch
             number += len(batch)
         return
@@ -195,8 +195,9 @@ class _Counter:
         """Keep every n-th line; n doubles when there are too many."""
         start = -self.seen % self.step
         for place in range(start, len(lines), self.step):
-            if lines[place].strip() and len(lines[place]) <= _LONGEST:
-                self.sample.append((self.seen + place, documents[place], lines[place]))
+            line = head(lines[place])
+            if line.strip():
+                self.sample.append((self.seen + place, documents[place], line))
         self.seen += len(lines)
         while len(self.sample) > _SAMPLE:
             self.step *= 2

@@ -76,13 +76,12 @@ def convert(source: Any, output: str | Path, *, texts: Any = None) -> Converted:
 
 
 def _held_against(old: PreTrainedTokenizerFast, file: Path, texts: Any) -> dict[str, int]:
+    from vocab.tokenizer.pieces import Pieces
     from vocab.tokenizer.texts import Lines
     from vocab.view import Vocabulary
 
-    lines = list(Lines(texts))
-    was, now = Vocabulary.of(old), Vocabulary.of(file)
-    pairs = zip(was.encode(lines), now.encode(lines), strict=True)
-    return {"lines": len(lines), "lines_different": sum(a.tolist() != b.tolist() for a, b in pairs)}
+    was, now = (Pieces.of(Vocabulary.of(tokenizer), Lines(texts)) for tokenizer in (old, file))
+    return {"lines": len(was), "lines_different": len(was.unlike(now))}
 
 
 def _to_json(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tuple[bytes, list[str]]:

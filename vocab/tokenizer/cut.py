@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress, product
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from vocab.tokenizer.convert import PATTERN
-from vocab.tokenizer.pieces import Pieces
+from vocab.tokenizer.pieces import Pieces, batched
 from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.sentencepiece_model import BYTES_APART
 from vocab.tokenizer.shell import SIGN
@@ -29,7 +29,8 @@ from vocab.view import Vocabulary, byte_alphabet
 
 _TOGETHER = 100
 _FEW = 20
-_CHARACTERS = 1 << 22  # of a batch, each line counted as 64 more
+CHARACTERS = 1 << 22  # read at a time
+_LONGEST = 20_000  # characters of a line on which something is checked
 _CHECKED = 500
 _LOCAL = frozenset(
     {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "BertNormalizer", "Precompiled"}
@@ -128,12 +129,12 @@ def cut_lines(view: Vocabulary, lines: Lines, told: Callable[[int], None] | None
     splitter, batches = Splitter(), []
     checked, step, done = list[str](), 1, 0
     alone = looks_at_words_alone(view.backend)
-    for batch in batched(lines):
+    for batch in batched(lines, CHARACTERS):
         if alone:
             ids, counts = splitter.split(batch)
             batches.append((ids.astype(np.int32), counts))
             plain = without_spans(ids, counts)
-            checked += [batch[n] for n in range(-done % step, len(batch), step) if plain[n]]
+            checked += filter(None, (head(batch[n]) for n in range(-done % step, len(batch), step) if plain[n]))
             while len(checked) > _CHECKED:
                 checked, step = checked[::2], 2 * step
         done += len(batch)
@@ -141,7 +142,7 @@ def cut_lines(view: Vocabulary, lines: Lines, told: Callable[[int], None] | None
             told(done)
     cut = cut_words(view, splitter.lexicon, checked)
     if cut.mark is None:
-        return Pieces.joined(Pieces.of(view, batch) for batch in batched(lines))
+        return Pieces.of(view, lines)
     return Pieces.joined(cut.lines(*batch) for batch in batches)
 
 
@@ -151,17 +152,9 @@ def without_spans(ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return (counts > 0) & (spans == 0)
 
 
-def batched(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Give some thousand lines at a time, fewer where they are long."""
-    batch, room = list[str](), _CHARACTERS
-    for line in lines:
-        batch.append(line)
-        room -= len(line) + 64
-        if room < 0:
-            yield batch
-            batch, room = [], _CHARACTERS
-    if batch:
-        yield batch
+def head(line: str) -> str:
+    """Return the beginning of a line that is too long to be looked at whole: words of it; "" where it has none."""
+    return line if len(line) <= _LONGEST else line[:_LONGEST].rpartition(" ")[0]
 
 
 def behind_space(view: Vocabulary, words: Sequence[str]) -> Pieces:

@@ -23,6 +23,7 @@ from vocab.tokenizer.bpe import continued
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
+from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.roles import parts_of
 from vocab.tokenizer.sentencepiece_model import SPACE
 from vocab.tokenizer.shell import pre_tokeniser_state
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-    from vocab.view import Vocabulary
 
 _ALGORITHM = {"Unigram": "unigram", "WordPiece": "wordpiece", "BPE": "bpe"}
 
@@ -93,9 +93,7 @@ def extend(
     if pieces < 1:
         raise InputError("nothing to add", found=f"pieces={pieces}", expected="1 or more")
     old = load_tokenizer(source)
-    lines = list(Lines(texts))
-    if not lines:
-        raise InputError("there is no text to learn from", expected="text")
+    lines = Lines(texts)
     raw = json.loads(old.backend_tokenizer.to_str())
     kind, model = raw["model"]["type"], raw["model"]
     family = Vocabulary.of(old).family
@@ -113,6 +111,8 @@ def extend(
     if len(given) > pieces:
         raise InputError("there is no room for all words and morphemes", found=f"pieces={pieces}", expected=len(given))
     counts = _parts(old.backend_tokenizer, family, lines)
+    if not counts:
+        raise InputError("there is no text to learn from", expected="text")
     task = Task(counts, ("<unk>",), "<unk>", pieces, min_frequency, 1.0, False, 16, given)
     first = max(old.backend_tokenizer.get_vocab(with_added_tokens=True).values()) + 1
     if kind != "Unigram":  # tokens after the model's own would move behind the new pieces
@@ -264,7 +264,7 @@ def _extend_bpe(raw: dict[str, Any], task: Task, first: int) -> list[str]:
 def _facts(
     old: PreTrainedTokenizerFast,
     new: PreTrainedTokenizerFast,
-    lines: list[str],
+    lines: Lines,
     first: int,
     added: list[str],
     others: Any,
@@ -272,40 +272,32 @@ def _facts(
     from vocab.view import Vocabulary
 
     was, now = Vocabulary.of(old), Vocabulary.of(new)
-    before, after = was.encode(lines), now.encode(lines)
-    used = np.unique(np.concatenate(after))
+    before, after = (Pieces.of(view, lines) for view in (was, now))
+    used = np.unique(after.ids)
     facts: dict[str, Any] = {
         "added": len(added),
         "unused": len(added) - int((used >= first).sum()),
-        "tokens_before": sum(map(len, before)),
-        "tokens_after": sum(map(len, after)),
-        **{
-            f"unknown_{name}": _unknown(view, ids)
-            for name, view, ids in (("before", was, before), ("after", now, after))
-        },
+        "tokens_before": len(before.ids),
+        "tokens_after": len(after.ids),
+        "unknown_before": int((before.ids == was.roles.get("unk", -1)).sum()),
+        "unknown_after": int((after.ids == now.roles.get("unk", -1)).sum()),
     }
     if others is not None:
-        facts |= _changed(was, now, list(Lines(others)), first)
+        facts |= _changed(*(Pieces.of(view, Lines(others)) for view in (was, now)), first)
     return facts
 
 
-def _changed(was: Vocabulary, now: Vocabulary, text: list[str], first: int) -> dict[str, int]:
+def _changed(before: Pieces, after: Pieces, first: int) -> dict[str, int]:
     """Count what changes in text of other languages."""
-    lines = strange = tokens = 0
-    encoded = was.encode(text)
-    for before, after in zip(encoded, now.encode(text), strict=True):
-        if not np.array_equal(before, after):
-            lines += 1
-            strange += not (after >= first).any()
-            tokens += (Counter(before.tolist()) - Counter(after.tolist())).total()
+    strange = tokens = 0
+    changed = before.unlike(after).tolist()
+    for line in changed:
+        strange += not (after[line] >= first).any()
+        tokens += (Counter(before[line].tolist()) - Counter(after[line].tolist())).total()
     return {
-        "others_lines": len(text),
-        "others_tokens": sum(map(len, encoded)),
-        "others_lines_changed": lines,
+        "others_lines": len(before),
+        "others_tokens": len(before.ids),
+        "others_lines_changed": len(changed),
         "others_lines_changed_without_new": strange,
         "others_tokens_changed": tokens,
     }
-
-
-def _unknown(view: Vocabulary, encoded: list[np.ndarray]) -> int:
-    return sum(int((ids == view.roles.get("unk", -1)).sum()) for ids in encoded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from vocab.view import Vocabulary
 
-_BATCH = 10_000
+_ROOM = 1 << 20  # characters cut at a time; a token needs some hundred bytes until only its id is kept
+_STRING = 64  # characters that a string counts as, beside its own
 
 
 class Pieces:
@@ -28,13 +29,13 @@ class Pieces:
         self.ids, self.starts = ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
     @classmethod
-    def of(cls, view: Vocabulary, strings: Sequence[str], backend: Any = None) -> Pieces:
-        """Cut strings, each alone; `backend` may stand in for the view's own."""
+    def of(cls, view: Vocabulary, strings: Iterable[str], backend: Any = None) -> Pieces:
+        """Cut strings, each alone and whole; `backend` may stand in for the view's own."""
         view.encode(())  # takes off what truncation the caller may have set since
         encode = (backend or view.backend).encode_batch_fast
         ids, lengths = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int64)]
-        for start in range(0, len(strings), _BATCH):
-            found = [e.ids for e in encode(list(strings[start : start + _BATCH]), add_special_tokens=False)]
+        for batch in batched(strings, _ROOM):
+            found = [encoding.ids for encoding in encode(batch, add_special_tokens=False)]
             lengths.append(np.fromiter(map(len, found), dtype=np.int64, count=len(found)))
             ids.append(np.fromiter(chain.from_iterable(found), dtype=np.int32, count=int(lengths[-1].sum())))
         return cls(np.concatenate(ids), np.concatenate(lengths))
@@ -77,6 +78,23 @@ class Pieces:
             lengths = np.diff(ends)
         return Pieces(ids, lengths)
 
+    def unlike(self, other: Pieces, names: np.ndarray | None = None) -> np.ndarray:
+        """Say which strings another tokenizer cuts otherwise.
+
+        Args:
+            other: the same strings.
+            names: what its ids are here, integers (its vocabulary,); None where they are the same.
+
+        Returns:
+            Places of the strings, int64.
+        """
+        ids = other.ids if names is None else names[other.ids]
+        same = self.lengths == other.lengths
+        strings = np.repeat(np.arange(len(self)), np.where(same, self.lengths, 0))
+        kept = [np.repeat(same, part.lengths) for part in (self, other)]
+        same[strings[self.ids[kept[0]] != ids[kept[1]]]] = False
+        return np.flatnonzero(~same)
+
     def matrix(self, width: int) -> csr_matrix:
         """CSR (strings, width): how often each token occurs in each string."""
         from scipy.sparse import csr_matrix
@@ -85,3 +103,16 @@ class Pieces:
         table = csr_matrix((np.ones(len(self.ids)), self.ids.copy(), self.starts.copy()), shape=(len(self), width))
         table.sum_duplicates()
         return table
+
+
+def batched(strings: Iterable[str], room: int) -> Iterator[list[str]]:
+    """Give some strings at a time, of so many characters together: fewer strings where they are long."""
+    batch, left = list[str](), room
+    for string in strings:
+        batch.append(string)
+        left -= len(string) + _STRING
+        if left < 0:
+            yield batch
+            batch, left = [], room
+    if batch:
+        yield batch

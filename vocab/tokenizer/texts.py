@@ -12,7 +12,7 @@ from typing import IO, Any
 from lexigraft import InputError
 
 _BOM = "\ufeff"
-_LONGEST = 1 << 20  # bytes; longer lines are read in pieces, so that a file without line ends needs little memory
+_LONGEST = 1 << 20  # bytes or characters; longer lines come in pieces, so that no line needs much memory
 _RUN = 1 << 16  # bytes that are decoded together
 _ROWS = 1000
 
@@ -68,7 +68,8 @@ class Lines:
             if self.blank:
                 yield line
             else:
-                yield from (part for part in line.removeprefix(_BOM).splitlines() if part.strip())
+                for part in line.removeprefix(_BOM).splitlines():
+                    yield from _pieces(part) if part.strip() else ()
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.files)) or "the given lines"
@@ -115,6 +116,17 @@ def _text_column(names: Sequence[str], texts: Sequence[str], file: Path | None) 
         found=f"columns {', '.join(names) or 'none'}",
         expected="a column `text`, or a single column of strings",
     )
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """Cut a line that is too long at spaces, or where there are none."""
+    start = 0
+    while len(line) - start > _LONGEST:
+        end = line.rfind(" ", start + 1, start + _LONGEST)
+        end = end if end > 0 else start + _LONGEST
+        yield line[start:end]
+        start = end
+    yield line[start:]
 
 
 def _names_file(text: object) -> bool:

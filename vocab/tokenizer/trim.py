@@ -13,6 +13,7 @@ import numpy as np
 from lexigraft import InputError
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.texts import Lines
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | No
 
     old = load_tokenizer(source)
     view = Vocabulary.of(old)
-    lines = list(Lines(texts))
-    if not lines:
+    lines = Lines(texts)
+    encoded = Pieces.of(view, lines)
+    if not len(encoded):
         raise InputError("there is no text to keep pieces for", expected="text")
-    encoded = view.encode(lines)
-    used = np.unique(np.concatenate(encoded))
+    used = np.unique(encoded.ids)
     keep = (view.kind == Kind.SPECIAL) | (view.kind == Kind.BYTE)
     keep[used] = True
     keep[list(view.backend.get_added_tokens_decoder())] = True
@@ -123,15 +124,14 @@ def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | No
     likeness = like(old)
     roles = {f"{role}_token": text for role, text in likeness.specials.items()}
     new = wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
-    for number, (before, after) in enumerate(zip(encoded, Vocabulary.of(new).encode(lines), strict=True), 1):
-        if not np.array_equal(before, kept[after]):
-            raise InputError("the trimmed tokenizer would cut the text differently", line=number)
+    now = Vocabulary.of(new)
+    if len(others := encoded.unlike(Pieces.of(now, lines), kept)):
+        raise InputError("the trimmed tokenizer would cut the text differently", line=int(others[0]) + 1)
     facts: dict[str, Any] = {"before": len(view), "after": len(kept), "used": len(used)}
     if heldout is not None:
-        other = list(Lines(heldout))
-        facts["heldout_lines"] = len(other)
-        pairs = zip(view.encode(other), Vocabulary.of(new).encode(other), strict=True)
-        facts["heldout_changed"] = sum(not np.array_equal(before, kept[after]) for before, after in pairs)
+        before = Pieces.of(view, Lines(heldout))
+        facts["heldout_lines"] = len(before)
+        facts["heldout_changed"] = len(before.unlike(Pieces.of(now, Lines(heldout)), kept))
     if model is not None:
         facts["parameters_saved"] = _parameters(Path(model), len(view)) * (len(view) - len(kept))
     return Trimmed(new, kept, facts, view)
