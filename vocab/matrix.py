@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vocab.device import here
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from vocab.device import Place
 
 _CELLS = 1 << 20  # numbers held at once
 _BLOCK = 1024  # rows multiplied at once in float32: few enough that rounding stays far below what rows hold
@@ -110,6 +113,13 @@ def top_directions(matrix: Any, n_source: int, rank: int) -> np.ndarray:
         float64 (dim, at most rank), orthonormal columns, the strongest first. Each one's largest entry is positive, so
         that the same matrix gives the same signs everywhere.
     """
+    on = here()
+    vectors = (_eigenvectors(matrix, n_source) if on is None else _eigenvectors_on(on, matrix, n_source))[:, :rank]
+    return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+
+
+def _eigenvectors(matrix: Any, n_source: int) -> np.ndarray:
+    """Eigenvectors (dim, dim) of the Gram matrix of a matrix's first rows, the strongest first."""
     dim = int(matrix.shape[1])
     gram, total = np.zeros((dim, dim)), np.zeros(dim)
     # Blocks are multiplied in the rows' own precision, less a common shift: without it the mean direction, by far the
@@ -121,8 +131,23 @@ def top_directions(matrix: Any, n_source: int, rank: int) -> np.ndarray:
         total += rows.sum(axis=0, dtype=np.float64)
     shift = shift.astype(np.float64)
     gram += np.outer(shift, total) + np.outer(total, shift) + n_source * np.outer(shift, shift)
-    vectors = np.linalg.eigh(gram)[1][:, ::-1][:, :rank]
-    return vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+    return np.linalg.eigh(gram)[1][:, ::-1]
+
+
+def _eigenvectors_on(on: Place, matrix: Any, n_source: int) -> np.ndarray:
+    """As `_eigenvectors`, on a device; all of it in float64, where products cost a GPU little."""
+    import torch
+
+    dim = int(matrix.shape[1])
+    gram = on.put(np.zeros((dim, dim)))
+
+    def add(part: slice) -> None:
+        rows = on.put(take(matrix, part)).double()
+        gram.addmm_(rows.T, rows)
+
+    on.in_blocks(n_source, 16 * dim, add)
+    vectors: np.ndarray = torch.linalg.eigh(gram)[1].flip(1).cpu().numpy()
+    return vectors
 
 
 def basis_rows(basis: csr_matrix, matrix: Any) -> np.ndarray:

@@ -12,14 +12,18 @@ nearly even draw every row towards the mean of the overlap.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from vocab.device import here
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import apart
 from vocab.transplant.dense import dense_rows
 from vocab.transplant.helper import helper_rows
 from vocab.transplant.method import Method, Problem
+from vocab.transplant.nearest import nearest
 from vocab.vectors.evidence import unit
 
 
@@ -38,19 +42,22 @@ def rows(problem: Problem, options: ClpOptions) -> Mixture:
     """
     space = unit(helper_rows(problem))
     copied, anchors, column, new = apart(problem, np.asarray(space.any(axis=1)))
-    near = space[anchors].astype(np.float64)
-    if options.clip and len(near):
-        # Without a positive cosine there are no weights: such a token is left to the fallback.
-        new = new[(space[new] @ near.T.astype(np.float32)).max(axis=1) > 0] if len(new) else new
-
-    def weigh(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        cosine = space[rows] @ near.T
-        share = np.maximum(cosine, 0) if options.clip else cosine
-        return share / share.sum(axis=1, keepdims=True), cosine.max(axis=1)
-
-    if not len(near):
+    if not len(anchors):
         problem.notes.append("clp needs shared tokens that the second model has and found none: its rows fall back")
         return copied
+    if options.clip and len(new):
+        # Without a positive cosine there are no weights: such a token is left to the fallback.
+        new = new[nearest(space[new], np.ascontiguousarray(space[anchors].T), 1)[1][:, 0] > 0]
+    on = here()
+    near = space[anchors].astype(np.float64)
+    put: Any = on.put if on is not None else np.asarray
+    table = put(near.T)
+
+    def weigh(rows: np.ndarray) -> tuple[Any, Any]:
+        cosine = put(space[rows].astype(np.float64)) @ table
+        share = cosine.clip(min=0) if options.clip else cosine
+        return share / share.sum(axis=1)[:, None], cosine.max(axis=1) if on is None else cosine.amax(dim=1)
+
     return copied.then(dense_rows(problem, "clp", new, column, weigh))
 
 

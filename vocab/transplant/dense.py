@@ -6,17 +6,20 @@ The rows are explicit rows of the mixture, each matrix's own; the largest weight
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from vocab.matrix import fingerprint, take
+from vocab.device import back, here, largest_columns
+from vocab.matrix import blocks, fingerprint, take
 from vocab.mixture import Mixture
 from vocab.transplant.method import Problem
 
 _SHOWN = 20
 _BLOCK = 1024
+_BYTES = 48  # that a weight takes with torch: what it is made of, itself, and what is compared
 
-Weigh = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Weigh = Callable[[np.ndarray], tuple[Any, Any]]
 
 
 def dense_rows(
@@ -36,7 +39,8 @@ def dense_rows(
         method: name that the rows carry.
         new: (n,) target ids to fill, ascending.
         column: (m,) source ids of the shared tokens.
-        weigh: target ids -> weights float64 (ids, m), evidence (ids,).
+        weigh: target ids -> weights float64 (ids, m), evidence (ids,); tensors on what is computed on, where that is a
+            device.
         about_mean: the weights are on the differences from the shared tokens' mean.
         rescale: bring the rows to the copied rows' median norm when applied.
 
@@ -51,24 +55,34 @@ def dense_rows(
     matrices = problem.needed_matrices(method)
     old = {role: take(matrix, column).astype(np.float64) for role, matrix in matrices.items()}
     means = {role: rows.mean(axis=0) if about_mean else np.zeros(rows.shape[1]) for role, rows in old.items()}
-    made: dict[str, list[np.ndarray]] = {role: [np.zeros((0, rows.shape[1]))] for role, rows in old.items()}
-    sure, indices, data = [np.zeros(0)], [np.zeros(0, np.int64)], [np.zeros(0)]
-    size = min(_SHOWN, len(column))
-    for start in range(0, len(new), _BLOCK):
-        share, evidence = weigh(new[start : start + _BLOCK])
-        top = np.sort(np.argsort(-np.abs(share), axis=1, kind="stable")[:, :size], axis=1)
-        indices.append(column[top].ravel())
-        data.append(np.take_along_axis(share, top, axis=1).ravel())
-        sure.append(evidence)
-        for role, rows in old.items():
-            made[role].append(means[role] + share @ (rows - means[role]))
+    on, size = here(), min(_SHOWN, len(column))
+    about = {role: rows - means[role] if on is None else on.put(rows - means[role]) for role, rows in old.items()}
+
+    def mix(part: slice) -> tuple[np.ndarray, ...]:
+        share, evidence = weigh(new[part])
+        if on is None:
+            top = np.argsort(-np.abs(share), axis=1, kind="stable")[:, :size]
+        else:
+            top = back(largest_columns(share.abs(), size))
+        top = np.sort(top, axis=1)
+        largest = back(share[np.arange(len(top))[:, None], top])
+        made = (means[role] + back(share @ rows) for role, rows in about.items())
+        return column[top].ravel(), largest.ravel(), back(evidence), *made
+
+    if on is None:
+        parts = [mix(part) for part in blocks(len(new), _BLOCK)]
+    else:
+        parts = on.in_blocks(len(new), _BYTES * len(column), mix)
+    none = [np.zeros((0, rows.shape[1])) for rows in old.values()]
+    nothing = (np.zeros(0, np.int64), np.zeros(0), np.zeros(0), *none)
+    indices, data, sure, *made = (np.concatenate(part) for part in zip(nothing, *parts, strict=True))
     weights = csr_matrix(
-        (np.concatenate(data).astype(np.float32), np.concatenate(indices), size * np.arange(len(new) + 1)),
+        (data.astype(np.float32), indices, size * np.arange(len(new) + 1)),
         shape=(len(new), len(problem.source)),
     )
     weights.sum_duplicates()
-    explicit = {fingerprint(matrices[role], len(problem.source)): np.concatenate(rows) for role, rows in made.items()}
+    sums = (fingerprint(matrices[role], len(problem.source)) for role in old)
     return Mixture.build(
         problem.source, problem.target, method, new, weights,
-        rescale=rescale, evidence=np.concatenate(sure), explicit=explicit,
+        rescale=rescale, evidence=sure, explicit=dict(zip(sums, made, strict=True)),
     )  # fmt: skip

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vocab.device import back, here
+from vocab.matrix import blocks
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import Match, copy_overlap, overlap
@@ -28,6 +30,7 @@ from vocab.transplant.sparsemax import sparsemax
 from vocab.vectors.evidence import Evidence
 
 _CELLS = 1_200_000  # similarities made at once: few, so that they stay near the processor
+_BYTES = 12  # that one takes with torch: itself, and what sparsemax compares
 
 
 class FocusOptions(Options):
@@ -61,21 +64,23 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
     if not len(anchors):
         problem.notes.append("focus needs shared tokens that have a vector and found none: its rows fall back")
         return copied
-    similarity = evidence.against(anchors)
+    on = here()
+    similarity = evidence.against(anchors, on)
     order = evidence.seen_first(new)
-    lengths, indices, data, best = [], [], [], []
-    block = max(_CELLS // len(anchors), 64)
-    for start in range(0, len(new), block):
-        scores = similarity(new[order[start : start + block]])
+
+    def mix(part: slice) -> tuple[np.ndarray, ...]:
+        scores = similarity(new[order[part]])
         indptr, found, weight = sparsemax(scores)
-        lengths.append(np.diff(indptr))
-        indices.append(column[found])
-        data.append(weight)
         # The best score of a row is its largest weight and the threshold, which any score less its weight is.
         first = indptr[:-1]
-        threshold = scores[np.arange(len(scores)), found[first]] - weight[first]
-        best.append(np.maximum.reduceat(weight, first) + threshold)
-    joined = [np.concatenate(part) if part else np.zeros(0) for part in (lengths, indices, data, best)]
+        threshold = back(scores[np.arange(len(scores)), found[first]]) - weight[first]
+        return np.diff(indptr), column[found], weight, np.maximum.reduceat(weight, first) + threshold
+
+    if on is None:
+        made = [mix(part) for part in blocks(len(new), max(_CELLS // len(anchors), 64))]
+    else:
+        made = on.in_blocks(len(new), _BYTES * len(anchors), mix)
+    joined = [np.concatenate(part) for part in zip(*made, strict=True)] if made else [np.zeros(0)] * 4
     weights = csr_matrix(
         (
             joined[2].astype(np.float32, copy=False),
@@ -85,11 +90,11 @@ def rows(problem: Problem, options: FocusOptions) -> Mixture:
         shape=(len(new), len(source)),
     )
     weights.sum_duplicates()
-    back = np.argsort(order)
-    made = Mixture.build(
-        source, target, "focus", new, weights[back], rescale=bool(options.restore_norm), evidence=joined[3][back]
+    place = np.argsort(order)
+    mixed = Mixture.build(
+        source, target, "focus", new, weights[place], rescale=bool(options.restore_norm), evidence=joined[3][place]
     )
-    return copied.then(made)
+    return copied.then(mixed)
 
 
 SPEC = Method(

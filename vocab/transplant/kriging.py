@@ -12,13 +12,17 @@ retrieval.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from pydantic import Field
 
+from vocab.device import Place, here
+from vocab.matrix import blocks
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import apart
-from vocab.transplant.dense import dense_rows
+from vocab.transplant.dense import Weigh, dense_rows
 from vocab.transplant.method import Method, Problem
 from vocab.vectors import as_evidence
 
@@ -42,8 +46,6 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     Raises:
         InputError: the problem carries no matrices.
     """
-    from scipy.linalg import cho_factor, cho_solve
-
     problem.needed_matrices("kriging")
     evidence = as_evidence(problem.vectors, problem.target)
     copied, anchors, column, new = apart(problem, evidence.known)
@@ -56,10 +58,30 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
     if not len(anchors) or not len(new):
         return copied
     scale = 1.0 / ((evidence.dense is not None) + (evidence.sparse is not None))
-    near = evidence.against(anchors)
-    kernel = np.concatenate([near(anchors[i : i + _BLOCK]).copy() for i in range(0, len(anchors), _BLOCK)]) * scale
+    on = here()
+    near = evidence.against(anchors, on)
+    weigh = (_weigh if on is None else _weigh_on(on))(near, anchors, scale, options.noise)
+    predicted = dense_rows(problem, "kriging", new, column, weigh, about_mean=True, rescale=options.restore_norm)
+    return copied.then(predicted)
+
+
+def _weigh(near: Any, anchors: np.ndarray, scale: float, noise: float) -> Weigh:
+    """Prepare the weights of shared tokens in new rows.
+
+    Args:
+        near: ids -> similarities to the shared tokens (ids, m).
+        anchors: the shared tokens' ids (m,).
+        scale: what similarities are multiplied by, so that a token's own is 1.
+        noise: added to the kernel's diagonal.
+
+    Returns:
+        What `dense_rows` takes.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    kernel = np.concatenate([near(anchors[part]).copy() for part in blocks(len(anchors), _BLOCK)]) * scale
     kernel = kernel.astype(np.float64)
-    kernel[np.diag_indices_from(kernel)] += options.noise
+    kernel[np.diag_indices_from(kernel)] += noise
     factor = cho_factor(kernel, lower=True, overwrite_a=True)
 
     def weigh(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,8 +89,28 @@ def rows(problem: Problem, options: KrigingOptions) -> Mixture:
         share = cho_solve(factor, like.T).T
         return share, np.sum(share * like, axis=1)
 
-    predicted = dense_rows(problem, "kriging", new, column, weigh, about_mean=True, rescale=options.restore_norm)
-    return copied.then(predicted)
+    return weigh
+
+
+def _weigh_on(on: Place) -> Any:
+    """As `_weigh`, on a device."""
+    import torch
+
+    def prepare(near: Any, anchors: np.ndarray, scale: float, noise: float) -> Weigh:
+        kernel = torch.empty((len(anchors), len(anchors)), dtype=torch.float64, device=on.device)
+        for part in blocks(len(anchors), _BLOCK):
+            kernel[part] = near(anchors[part]) * scale
+        kernel.diagonal().add_(noise)
+        factor = torch.linalg.cholesky(kernel)
+
+        def weigh(rows: np.ndarray) -> tuple[Any, Any]:
+            like = near(rows).double() * scale
+            share = torch.cholesky_solve(like.T, factor).T
+            return share, (share * like).sum(dim=1)
+
+        return weigh
+
+    return prepare
 
 
 SPEC = Method(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.device import back, here, largest_columns
+from vocab.matrix import blocks
 from vocab.vectors.evidence import Evidence
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _ROWS, _COLUMNS = 64, 16_384  # similarities made at once: what the processor's cache holds
 _FOLD = 32
+_BYTES = 24  # that a similarity takes with torch, while a row's largest are looked for
 
 
 def softmax_of_nearest(
@@ -48,22 +51,35 @@ def softmax_of_nearest(
     rows = wanted[new.dense[wanted].any(axis=1)]
     known = np.ascontiguousarray(old.dense[anchors].T)
     size = min(neighbours, len(anchors))
-    if not size:
+    if not size or not len(rows):
         return rows[:0], csr_matrix((0, sizes[1]), dtype=np.float32), np.zeros(0)
-    chosen, weights, best = [], [], []
-    for start in range(0, len(rows), _ROWS):
-        index, value = largest(new.dense[rows[start : start + _ROWS]], known, size)
-        power = np.exp((value - value[:, :1]) / temperature)
-        chosen.append(anchors[index])
-        weights.append(power / power.sum(axis=1, keepdims=True))
-        best.append(value[:, 0])
-    joined = [np.concatenate(part) if part else np.zeros((0, size)) for part in (chosen, weights)]
+    index, value = nearest(new.dense[rows], known, size)
+    power = np.exp((value - value[:, :1]) / temperature)
+    weights = power / power.sum(axis=1, keepdims=True)
     matrix = csr_matrix(
-        (joined[1].ravel().astype(np.float32), joined[0].ravel().astype(np.int64), size * np.arange(len(rows) + 1)),
+        (weights.ravel().astype(np.float32), anchors[index].ravel(), size * np.arange(len(rows) + 1)),
         shape=(len(rows), sizes[1]),
     )
     matrix.sort_indices()
-    return rows, matrix, np.concatenate(best) if best else np.zeros(0)
+    return rows, matrix, value[:, 0]
+
+
+def nearest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the largest products of any number of rows, on what is computed on; see `largest`."""
+    on = here()
+    if on is None:
+        made = [largest(vectors[part], known, size) for part in blocks(len(vectors), _ROWS)]
+    else:
+        table = on.put(known)
+
+        def find(part: slice) -> tuple[np.ndarray, np.ndarray]:
+            scores = on.put(vectors[part]) @ table
+            columns = largest_columns(scores, size)
+            return back(columns), back(scores.gather(1, columns)).astype(np.float64)
+
+        made = on.in_blocks(len(vectors), _BYTES * known.shape[1], find)
+    index, value = (np.concatenate(part) for part in zip(*made, strict=True))
+    return index, value
 
 
 def largest(vectors: np.ndarray, known: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,10 +14,13 @@ coefficients can make long rows where the two spaces differ.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from pydantic import Field
 
-from vocab.matrix import stack
+from vocab.device import back, here
+from vocab.matrix import blocks, stack
 from vocab.mixture import Mixture
 from vocab.options import Options
 from vocab.transplant.copy_ import apart
@@ -35,12 +38,12 @@ class OmpOptions(Options):
     """Shared tokens that a new one is written in."""
 
 
-def pursue(targets: np.ndarray, atoms: np.ndarray, k: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+def pursue(targets: Any, atoms: Any, k: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
     """Orthogonal matching pursuit of many vectors at once (Pati, Rezaiifar & Krishnaprasad 1993).
 
     Args:
-        targets: (n, dim).
-        atoms: (m, dim), not zero, of any length.
+        targets: (n, dim), an array, or a tensor on any device.
+        atoms: (m, dim), not zero, of any length; where the targets are.
         k: atoms used at most.
 
     Returns:
@@ -49,44 +52,55 @@ def pursue(targets: np.ndarray, atoms: np.ndarray, k: int) -> tuple[list[np.ndar
     """
     from scipy.linalg import solve_triangular
 
+    xp: Any = _library(targets)
     count, dim = targets.shape
-    steps = min(k, len(atoms), dim)
-    targets, atoms64 = targets.astype(np.float64), atoms.astype(np.float64)
-    length = np.maximum(np.linalg.norm(targets, axis=1), np.finfo(float).tiny)
-    basis = np.zeros((count, steps, dim))
-    upper = np.zeros((count, steps, steps))
-    chosen = np.zeros((count, steps), np.int64)
-    used = np.zeros(count, np.int64)
-    residual, open_ = targets.copy(), np.arange(count)
+    steps, on = min(k, len(atoms), dim), targets.device
+    targets, atoms64 = (xp.asarray(rows, dtype=xp.float64) for rows in (targets, atoms))
+    length = xp.linalg.norm(targets, axis=1).clip(min=np.finfo(float).tiny)
+    basis = xp.zeros((count, steps, dim), dtype=xp.float64, device=on)
+    upper = xp.zeros((count, steps, steps), dtype=xp.float64, device=on)
+    chosen = xp.zeros((count, steps), dtype=xp.int64, device=on)
+    used = xp.zeros(count, dtype=xp.int64, device=on)
+    residual, open_ = xp.asarray(targets, copy=True), xp.arange(count, device=on)
     for step in range(steps):
-        open_ = open_[np.linalg.norm(residual[open_], axis=1) > _ZERO * length[open_]]
+        open_ = open_[xp.linalg.norm(residual[open_], axis=1) > _ZERO * length[open_]]
         if not len(open_):
             break
-        score = np.abs(residual[open_].astype(atoms.dtype) @ atoms.T)
-        np.put_along_axis(score, chosen[open_, :step], -1, axis=1)
+        score = xp.abs(xp.asarray(residual[open_], dtype=atoms.dtype) @ atoms.T)
+        score[xp.arange(len(open_), device=on)[:, None], chosen[open_, :step]] = -1
         best = score.argmax(axis=1)
         fresh = atoms64[best]
         done = basis[open_, :step]
-        part = np.zeros((len(open_), step))
+        part = xp.zeros((len(open_), step), dtype=xp.float64, device=on)
         for _ in range(2):  # once more takes away what rounding left
-            along = np.einsum("nsd,nd->ns", done, fresh)
-            fresh = fresh - np.einsum("ns,nsd->nd", along, done)
+            along = xp.einsum("nsd,nd->ns", done, fresh)
+            fresh = fresh - xp.einsum("ns,nsd->nd", along, done)
             part += along
-        height = np.linalg.norm(fresh, axis=1)
-        good = height > _ZERO * np.linalg.norm(atoms64[best], axis=1)
+        height = xp.linalg.norm(fresh, axis=1)
+        good = height > _ZERO * xp.linalg.norm(atoms64[best], axis=1)
         open_, best, fresh, part, height = open_[good], best[good], fresh[good], part[good], height[good]
         basis[open_, step] = fresh / height[:, None]
         upper[open_, :step, step], upper[open_, step, step] = part, height
         chosen[open_, step], used[open_] = best, step + 1
-        along = np.einsum("nd,nd->n", basis[open_, step], residual[open_])
+        along = xp.einsum("nd,nd->n", basis[open_, step], residual[open_])
         residual[open_] -= along[:, None] * basis[open_, step]
-    explained = np.einsum("nsd,nd->ns", basis, targets)
+    explained = xp.einsum("nsd,nd->ns", basis, targets)
+    chosen, used, upper, explained, length = (back(each) for each in (chosen, used, upper, explained, length))
     indices = [chosen[row, :size] for row, size in enumerate(used)]
     values = [
         solve_triangular(upper[row, :size, :size], explained[row, :size]) if size else np.zeros(0)
         for row, size in enumerate(used)
     ]
     return indices, values, (explained**2).sum(axis=1) / length**2
+
+
+def _library(array: Any) -> Any:
+    """Return the library of an array or a tensor; what is asked of it above, both have under one name."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch
+
+    return torch
 
 
 def rows(problem: Problem, options: OmpOptions) -> Mixture:
@@ -101,8 +115,14 @@ def rows(problem: Problem, options: OmpOptions) -> Mixture:
     indices: list[list[int]] = []
     values: list[list[float]] = []
     evidence = [np.zeros(0)]
-    for start in range(0, len(new), _BLOCK):
-        found, weights, explained = pursue(space[new[start : start + _BLOCK]], atoms, options.k)
+    on = here()
+    if on is None:
+        made = [pursue(space[new[part]], atoms, options.k) for part in blocks(len(new), _BLOCK)]
+    else:
+        table, (count, dim) = on.put(atoms), atoms.shape
+        size = 12 * count + 32 * min(options.k, count, dim) * dim
+        made = on.in_blocks(len(new), size, lambda part: pursue(on.put(space[new[part]]), table, options.k))
+    for found, weights, explained in made:
         indices += [column[row].tolist() for row in found]
         values += [row.tolist() for row in weights]
         evidence.append(explained)

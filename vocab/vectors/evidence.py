@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from scipy.sparse import csr_matrix
 
+    from vocab.device import Place
     from vocab.vectors.words import WordFile
 
 _ROUNDING = 1e-6
@@ -120,16 +121,18 @@ class Evidence:
         without = np.zeros(len(ids), bool) if self.dense is None else ~self.dense[ids].any(axis=1)
         return np.argsort(without, kind="stable")
 
-    def against(self, anchors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def against(self, anchors: np.ndarray, on: Place | None = None) -> Callable[[np.ndarray], Any]:
         """Prepare similarities to some tokens.
 
         Where the last of the anchors, or of the tokens asked for, have no dense vector, nothing is multiplied for them.
 
         Args:
             anchors: ids of the tokens that others are compared with.
+            on: a device to multiply on; None: the processor, by numpy.
 
         Returns:
-            A function: ids -> float32 (ids, anchors). Its result is overwritten by the next call.
+            A function: ids -> float32 (ids, anchors), an array, or a tensor on the device. Its result is overwritten by
+            the next call.
         """
         dense = np.zeros((self.shape[0], 0), np.float32) if self.dense is None else self.dense
         common, rare = self._common
@@ -137,21 +140,23 @@ class Evidence:
         few = np.ascontiguousarray(common[anchors].T)
         all_of = np.concatenate([dense[anchors[:seen]].T, few[:, :seen]])
         sparse = None if rare is None else rare[anchors].T.tocsr()
-        buffer = np.zeros((0, len(anchors)), np.float32)
+        matmul, put, add = _NUMPY if on is None else _with_torch(on)
+        all_of, few = put(all_of), put(few)
+        buffer = put(np.zeros((0, len(anchors)), np.float32))
 
-        def similarity(rows: np.ndarray) -> np.ndarray:
+        def similarity(rows: np.ndarray) -> Any:
             nonlocal buffer
             if len(buffer) < len(rows):
-                buffer = np.zeros((len(rows), len(anchors)), np.float32)
+                buffer = put(np.zeros((len(rows), len(anchors)), np.float32))
             result, own, mine = buffer[: len(rows)], dense[rows], common[rows]
             top = _until_zeros(own)
-            np.matmul(np.concatenate([own[:top], mine[:top]], axis=1), all_of, out=result[:top, :seen])
-            np.matmul(mine[:top], few[:, seen:], out=result[:top, seen:])
-            np.matmul(mine[top:], few, out=result[top:])
+            matmul(put(np.concatenate([own[:top], mine[:top]], axis=1)), all_of, out=result[:top, :seen])
+            matmul(put(mine[:top]), few[:, seen:], out=result[:top, seen:])
+            matmul(put(mine[top:]), few, out=result[top:])
             if rare is not None and sparse is not None:
                 part = rare[rows] @ sparse
                 first = len(anchors) * np.arange(len(rows))
-                result.ravel()[part.indices + np.repeat(first, np.diff(part.indptr))] += part.data
+                add(result, part.indices + np.repeat(first, np.diff(part.indptr)), part.data)
             return result
 
         return similarity
@@ -184,3 +189,21 @@ def _until_zeros(rows: np.ndarray) -> int:
     """How many rows there are before the last ones, which are 0 throughout."""
     there = np.flatnonzero(rows.any(axis=1))
     return int(there[-1]) + 1 if len(there) else 0
+
+
+def _add(result: np.ndarray, places: np.ndarray, values: np.ndarray) -> None:
+    """Add to different places of a flattened array."""
+    result.ravel()[places] += values
+
+
+_NUMPY: tuple[Callable[..., Any], Callable[..., Any], Callable[..., None]] = (np.matmul, lambda array: array, _add)
+
+
+def _with_torch(on: Place) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., None]]:
+    """As `_NUMPY`: how products are made, how arrays come to the device, and how single numbers are added there."""
+    import torch
+
+    def add(result: Any, places: np.ndarray, values: np.ndarray) -> None:
+        result.view(-1).index_add_(0, on.put(places), on.put(values))
+
+    return torch.matmul, on.put, add
