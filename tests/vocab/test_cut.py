@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import unicodedata
 
 import numpy as np
@@ -13,8 +14,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from tests.vocab.test_compare import ADDED, AWKWARD, SCORED, SIZES, metaspace
 from vocab.tokenizer import train_tokenizer
-from vocab.tokenizer.cut import cut_lines, cut_words
+from vocab.tokenizer.bidirectional_wordpiece import by_name
+from vocab.tokenizer.cut import _tells_signs_apart, cut_lines, cut_words
 from vocab.tokenizer.pieces import Pieces
+from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.texts import Lines
 from vocab.tokenizer.words import Splitter
 from vocab.vectors.counts import encode
@@ -85,6 +88,19 @@ def test_signs_are_taken_off_only_where_no_piece_holds_them(words, pieces, lower
         assert cut.mark == ""
         alone = Pieces.of(view, lexicon.words)
         assert np.array_equal(cut.words.ids, alone.ids) and np.array_equal(cut.words.starts, alone.starts)
+
+
+@pytest.mark.parametrize("more", [{}, {"closers": "'"}, {"punctuation": "keep"}], ids=["cut off", "kept", "uncut"])
+def test_words_cut_by_name_are_known_without_their_signs(more):
+    """Bidirectional WordPiece: a sign is taken off only where the pre-tokeniser does so before it looks at names."""
+    draw = random.Random(0)
+    syllables = ["ma", "ka", "gi", "da", "ru", "wa", "aa", "an", "na", "bb", "ab"]
+    words = ["".join(draw.choices(syllables, k=draw.randint(1, 4))) for _ in range(120)]
+    text = [" ".join(draw.choices(words, k=12)) for _ in range(200)]
+    view = Vocabulary.of(train_tokenizer(text, algorithm="bidirectional-wordpiece", vocab_size=60, **more))
+    cutters = parts_of(state_of(view.backend.pre_tokenizer))
+    assert any(map(by_name, cutters)) and _tells_signs_apart(view, cutters) == (not more)
+    assert_lines(view, [*text[:40], *(f"{word} {word}, ({word}) {word}' {word}." for word in words)])
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), max_size=6))

@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from vocab.tokenizer.bidirectional_wordpiece import by_name
 from vocab.tokenizer.convert import PATTERN
 from vocab.tokenizer.pieces import Pieces, batched
 from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.sentencepiece_model import BYTES_APART
-from vocab.tokenizer.shell import SIGN
+from vocab.tokenizer.shell import ENDING, SIGN
 from vocab.tokenizer.texts import Lines
 from vocab.tokenizer.words import SIGNS, SPACE, Lexicon, Splitter
 from vocab.view import Vocabulary, byte_alphabet
@@ -383,9 +384,12 @@ def _tells_signs_apart(view: Vocabulary, cutters: list[dict[str, Any]]) -> bool:
         return False
     if any(part["type"] == "Replace" and set(part["pattern"].get("String", "")) & set(SIGNS) for part in normalisers):
         return False
+    # Words that are cut by name are known without their last sign where that is cut off before.
+    off = [SIGN in _isolated(part) and _cuts_signs_off(part) and ENDING not in _isolated(part) for part in cutters]
     return all(
         part["type"] in ("Metaspace", "WhitespaceSplit", "ByteLevel", "Digits")
         or _cuts_signs_off(part)
         or _cuts_at_spaces(part)
-        for part in cutters
+        or (by_name(part) and any(off[:place]))
+        for place, part in enumerate(cutters)
     )

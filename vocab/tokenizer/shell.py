@@ -13,9 +13,10 @@ from vocab.tokenizer.sentencepiece_model import BYTES_APART, SPACE, decoder_stat
 if TYPE_CHECKING:
     from vocab.tokenizer.like import Likeness
 
-# A letter, mark or digit; and what is none, nor a space.
+# A letter, mark or digit; what is none, nor a space; and the end of a word, where signs may be kept.
 _WORD = r"[\p{L}\p{M}\p{N}]"
 SIGN = rf"[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}]"
+ENDING = rf"(?=[\s{SPACE}]|$)"
 _EMOJI = r"(?:\p{Regional_Indicator}{2}|\p{Extended_Pictographic}(?:\x{200D}\p{Extended_Pictographic})*)"
 # An emoji has one spelling without the selectors of its style and colour; they go before the normal form is made, since
 # they may stand between a letter and its accent. User names and links as in TweetEval (Barbieri et al. 2020), after it.
@@ -168,7 +169,7 @@ def _signs(mark: str, options: BuildOptions) -> str:
     if openers := options.openers + "@" * options.tweets:
         exceptions.append(rf"{begins}{_any_of(openers)}(?=\p{{L}})")
     if options.closers:
-        exceptions.append(rf"(?<=\p{{L}}){_any_of(options.closers)}(?=[\s{SPACE}]|$)")
+        exceptions.append(rf"(?<=\p{{L}}){_any_of(options.closers)}{ENDING}")
     unless = f"(?!{'|'.join(exceptions)})" if exceptions else ""
     return rf"(?:{unless}{SIGN})+"
 
