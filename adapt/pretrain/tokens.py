@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,13 @@ def word_starts(lines: Sequence[str], offsets: Sequence[Sequence[tuple[int, int]
     """
     text = "\n".join(lines)
     points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
-    kinds, place = np.unique(points, return_inverse=True)
-    blank = np.array([chr(k).isspace() for k in kinds], dtype=bool)[place] if len(points) else np.zeros(0, dtype=bool)
+    kinds = np.flatnonzero(np.bincount(points))  # not np.unique, which sorts them: that took a quarter of all
+    blank = np.isin(np.arange(kinds.max(initial=0) + 1), [k for k in kinds.tolist() if chr(k).isspace()])[points]
     # A blank belongs to the word that follows it, as in SentencePiece.
     word = np.cumsum(blank & ~np.concatenate(([False], blank[:-1])))
     counts = np.array([len(line) for line in offsets])
     base = np.repeat(np.cumsum([0] + [len(line) + 1 for line in lines[:-1]]), counts)
-    flat = np.array([pair for line in offsets for pair in line], dtype=np.int64).reshape(-1, 2)
+    flat = np.fromiter(chain.from_iterable(chain.from_iterable(offsets)), dtype=np.int64).reshape(-1, 2)
     if not len(flat):
         return np.zeros(0, dtype=bool)
     last = base + np.maximum(flat[:, 1] - 1, flat[:, 0])
