@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,27 @@ def words_of(line: str) -> list[str]:
     return _WORDS.findall(line)
 
 
-def predict(folder: Path, task: str, file: Path, arm: str | None = None) -> Iterator[dict[str, Any]]:
-    """Label a text file with an arm's trained heads.
+def folders_of(folder: Path, arm: str) -> tuple[Path, Path]:
+    """Find the model folder and the tokenizer folder of an arm.
+
+    Args:
+        folder: a run folder.
+        arm: one of its arms; `source` is the model as it is, wherever that lies.
+    """
+    if arm != "source":
+        return (folder / "pretrain" / arm / "model",) * 2
+    source = configuration.load(folder / "run.yaml").source
+    model = find(source)
+    return model, tokenizer_folder(source, model)
+
+
+def predict(folder: Path, task: str, text: Path | Sequence[str], arm: str | None = None) -> Iterator[dict[str, Any]]:
+    """Label text with an arm's trained heads.
 
     Args:
         folder: a run folder.
         task: the task's name.
-        file: text, one sentence a line.
+        text: a file of one sentence a line, or the sentences.
         arm: whose heads; None takes those of the model that the run hands out, or the source's.
 
     Yields:
@@ -52,11 +66,5 @@ def predict(folder: Path, task: str, file: Path, arm: str | None = None) -> Iter
             file=folder / "evaluate",
             found=f"heads of: {', '.join(trained) or 'none'}",
         )
-    config = configuration.load(folder / "run.yaml")
-    if chosen == "source":
-        model = find(config.source)
-        words = tokenizer_folder(config.source, model)
-    else:
-        model = words = folder / "pretrain" / str(chosen) / "model"
-    lines = list(read_lines(file))
-    yield from spec.predict(folder / "evaluate" / str(chosen) / task, model, words, lines, words_of)
+    lines = list(read_lines(text)) if isinstance(text, Path) else text
+    yield from spec.predict(folder / "evaluate" / str(chosen) / task, *folders_of(folder, str(chosen)), lines, words_of)

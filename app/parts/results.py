@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from app.parts import try_out
 from app.parts.curves import Curve, bits_charts, chart, logs
 from app.parts.folders import RunFolder, read_json
 from app.parts.guard import plain
@@ -64,13 +65,15 @@ def show(run: RunFolder) -> None:
     """Draw a finished run."""
     path = run.file("report/table.json")
     table = read_json(path) if path else None
-    names = ["Results", "Curves", "Pictures", "Model card", "Files and settings"]
-    results, curves, pictures, card, files = st.tabs(names)
+    names = ["Results", "Try it", "Curves", "Pictures", "Model card", "Files and settings"]
+    results, own, curves, pictures, card, files = st.tabs(names)
     with results:
         if isinstance(table, dict):
             _results(table)
         else:
             st.info("This run has no table yet: it is written when all stages are done.")
+    with own:
+        try_out.draw(run)
     with curves:
         draw_curves(run)
     with pictures:

@@ -37,7 +37,14 @@ def test_finished_run(app, runs):
     page = drawn(test)
     assert "<b>80.0</b>" in page and "lx-is-best" in page and "[69.5, 73.0]" in page and "≈ best" in page
     assert "POS: adapted is ahead" in page
-    assert [tab.label for tab in test.tabs] == ["Results", "Curves", "Pictures", "Model card", "Files and settings"]
+    assert [tab.label for tab in test.tabs] == [
+        "Results",
+        "Try it",
+        "Curves",
+        "Pictures",
+        "Model card",
+        "Files and settings",
+    ]
     assert "Model card of a test" in "".join(m.value for m in test.markdown)
     assert {b.label for b in test.download_button} == {"Report (HTML)", "Scores (CSV)", "Model card", "Settings (YAML)"}
 
