@@ -13,6 +13,7 @@ from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from tests.vocab.test_transplant_families import FAMILIES, OLD, make
 from vocab.tokenizer.load import load_tokenizer
+from vocab.transplant import chain
 from vocab.transplant.load import load_model
 from vocab.transplant.setting import Setting
 from vocab.transplant.trial import Exercise, TrialOptions, shrunken, trial
@@ -143,6 +144,9 @@ def test_auto_goes_by_a_trial(tiny_source, close):
     )  # fmt: skip
     chosen = graft.report["auto"]
     loss = chosen["trial"]["loss"]
+    assert chosen["trial"]["bias"] == "frequency" and graft.report["output_bias"]["factor"] > 0
+    ahead = {name for name, nats in loss.items() if nats < loss["default"] - 0.03}
+    assert [set(again) - {"default"} for again in chosen["trial"]["again"]] == ([ahead] if ahead else [])
     assert chosen["by"] == "trial" and "forecast" not in chosen, "what decides is all that is run"
     assert set(loss) >= {"default", "subwords", "kriging"} and not {"mean", "random"} & set(loss)
     assert chosen["not_run"]["dictionary"] == "needs dictionary" and graft.report["method"] == chosen["method"]
@@ -180,6 +184,51 @@ def test_auto_takes_what_is_ahead_by_enough(tiny_source, close, monkeypatch):
     wide = vocab.transplant(tiny_source, target, method="auto", texts=text, score=False,
                             options={"auto": {"margin": 0.1}})  # fmt: skip
     assert "subwords is not ahead of the default chain by enough" in wide.report["auto"]["why"]
+
+
+@pytest.mark.parametrize(
+    ("leads", "trials", "kept"),
+    [((0.02, 0.5), 1, True), ((0.06, 0.035), 2, True), ((0.2, 0.02), 2, True), ((0.1, 0.09), 2, False)],
+    ids=("not ahead", "near the margin", "one seed only", "both seeds"),
+)
+def test_auto_allows_for_seeds(setting, monkeypatch, leads, trials, kept):
+    import vocab.transplant.auto as auto
+
+    asked = []
+
+    def told(drawn, rows, options, **_):
+        asked.append(set(rows))
+        nats = np.random.default_rng(drawn.seed).random(500)
+        lead = {"subwords": leads[drawn.seed], "kriging": -1.0}
+        return {name: nats - lead.get(name, 0) for name in rows}
+
+    monkeypatch.setattr(auto, "trial", told)
+    chosen = auto.choose(setting, auto.AutoOptions())
+    assert len(asked) == trials and "kriging" in asked[0] and (trials == 1 or asked[1] == {"default", "subwords"})
+    assert (chosen.links == chain.DEFAULT) == kept
+    assert ("by seed" in chosen.facts["why"]) == (trials == 2) and "subwords is" in chosen.facts["why"]
+    assert len(chosen.facts["trial"]["again"]) == trials - 1
+
+
+def test_of_what_is_as_good_the_one_that_needs_least(setting):
+    """The dictionary's rows save 0.2 and 0.3 nats, old pieces 0.2 and 0.25, kriging 0.1 and 0.1: it is told apart."""
+    from vocab.transplant.auto import _by_trial
+
+    saved = {"default": (0, 0), "dictionary": (0.2, 0.3), "subwords": (0.2, 0.25), "kriging": (0.1, 0.1)}
+    lead = _by_trial([{name: np.full(50, 1 - by[seed]) for name, by in saved.items()} for seed in (0, 1)], 0.03)
+    assert (lead.best, lead.beside, lead.kept) == ("subwords", ("dictionary",), False)
+    assert lead.gap == pytest.approx((0.225, 0.175, 0.275)) and lead.each == pytest.approx((0.2, 0.25))
+    assert "Not told apart from it: dictionary" in lead.told(3)
+
+
+def test_the_bias_tried_is_the_bias_asked_for(setting):
+    """At a rate of 0, nats are those of the start: by frequency they are lower, and seeds draw other text."""
+    options = TrialOptions.model_validate({**SHORT, "lr": 1e-30})
+    rows = {"mean": setting.mixture("mean")}
+    mixed, shifted = (trial(setting, rows, options, by_frequency=by)["mean"] for by in (False, True))
+    assert shifted.mean() < mixed.mean() - 0.1 and len(shifted) == len(mixed)
+    other = trial(replace(setting, seed=1), rows, options)["mean"]
+    assert len(other) != len(mixed) or not np.allclose(np.sort(other), np.sort(mixed))
 
 
 def test_auto_goes_by_forecast_where_nothing_can_be_trained(tiny_base, tiny_source, close):

@@ -97,7 +97,7 @@ def transplant(
     chosen = None
     if own is not None:
         clock("choosing")
-        chosen = auto.choose(setting, own, options, progress=clock.part)
+        chosen = auto.choose(setting, own, options, by_frequency=by_frequency, progress=clock.part)
         links, settings = chosen.links, chosen.options
     clock("evidence")
     problem = setting.problem(links, default=method in (None, AUTO))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,8 +37,11 @@ class AutoOptions(TrialOptions):
     """trial: a shrunken model is trained on each method's rows; forecast: shared tokens are hidden and their rows made;
     nothing: a trial where the source has a language-modelling head and there is text, else a forecast."""
     margin: float = Field(0.03, ge=0)
-    """Nats a token by which a method must be ahead of the default chain in the trial, beyond the noise of the held-out
-    tokens: as much as another seed may change."""
+    """Nats a token by which a method must be ahead of the default chain in the trial, beyond what held-out tokens and
+    seeds change."""
+    seeds: int = Field(2, ge=1)
+    """Trials, each with text, batches and hidden words of its own; after the first one only of the default chain and of
+    what was ahead of it by the margin, since nothing else could take its place."""
     forecast: bool = False
     """Forecast all methods for the report, also where a trial decides."""
 
@@ -73,7 +76,14 @@ def options_of(given: Any) -> AutoOptions:
         raise InputError(f"options of {AUTO}: {error.errors()[0]['msg']}", found=repr(value)) from None
 
 
-def choose(setting: Setting, own: AutoOptions, options: Any = None, *, progress: Progress | None = None) -> Choice:
+def choose(
+    setting: Setting,
+    own: AutoOptions,
+    options: Any = None,
+    *,
+    by_frequency: bool = False,
+    progress: Progress | None = None,
+) -> Choice:
     """Try every method that can run and take the best; the default chain where none is ahead of it beyond noise.
 
     All methods are given the same evidence: what the caller gave, or counts and characters (characters alone without
@@ -83,7 +93,8 @@ def choose(setting: Setting, own: AutoOptions, options: Any = None, *, progress:
         setting: what the transplant starts from.
         own: how to choose.
         options: options by method name.
-        progress: told how far it is, and once of a `notice`: how long it will take.
+        by_frequency: the output bias will be shifted to the tokens' frequencies, so a trial does it too.
+        progress: told how far it is, and for each trial of a `notice`: how long it will take.
 
     Raises:
         InputError: a trial is not possible, and there are too few shared tokens for a forecast.
@@ -96,22 +107,24 @@ def choose(setting: Setting, own: AutoOptions, options: Any = None, *, progress:
     refused: dict[str, str] = {}
     facts: dict[str, Any] = {}
     made: dict[str, Mixture] = {}
-    table = found = None
+    table = None
+    found: list[dict[str, np.ndarray]] = []
     if own.by != "forecast":
         try:
             made = _made(setting, candidates, refused)
-            found = trial(setting, made, own, progress=progress)
+            found = _trials(setting, made, own, by_frequency, progress)
         except InputError as error:
             if own.by == "trial":
                 raise
             setting.notes.append(f"no trial: {error}")
-    if found is None:
+    if not found:
         table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
         lead = _by_forecast(table)
     else:
         lead = _by_trial(found, own.margin)
-        facts["trial"] = {"layers": own.layers, "steps": own.steps, "tokens": len(found[DEFAULT]),
-                          "loss": {name: round(float(nats.mean()), 4) for name, nats in found.items()}}  # fmt: skip
+        first, *again = ({name: round(float(nats.mean()), 4) for name, nats in one.items()} for one in found)
+        facts["trial"] = {"layers": own.layers, "steps": own.steps, "tokens": len(found[0][DEFAULT]),
+                          "bias": "frequency" if by_frequency else "mixed", "loss": first, "again": again}  # fmt: skip
         if own.forecast:
             try:
                 table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
@@ -123,7 +136,7 @@ def choose(setting: Setting, own: AutoOptions, options: Any = None, *, progress:
     method = None if lead.kept else lead.best
     links = chain.parse(method)
     needs = {m.name: f"needs {' and '.join(sorted(m.needs))}" for m in METHODS if m.name not in {*names, *FLOORS}}
-    facts |= {"by": "forecast" if found is None else "trial", "method": " -> ".join(links),
+    facts |= {"by": "trial" if found else "forecast", "method": " -> ".join(links),
               "why": lead.told(len(names) - len(refused)), "not_run": needs | refused}  # fmt: skip
     taken = made.get(DEFAULT if method is None else method)
     return Choice(links, chain.options_of(links, options, default=method is None), facts, taken)
@@ -131,12 +144,23 @@ def choose(setting: Setting, own: AutoOptions, options: Any = None, *, progress:
 
 @dataclass(frozen=True)
 class _Lead:
-    """The best method, by how much it is ahead of the default chain (95 % interval), and how much is asked for."""
+    """The best method, and why.
+
+    Attributes:
+        best: its name.
+        gap: by how much it is ahead of the default chain, from and to.
+        unit: of the gap.
+        least: a lead that is asked for.
+        each: the lead with each seed.
+        beside: methods that are as good.
+    """
 
     best: str
     gap: tuple[float, float, float]
     unit: str
     least: float = 0.0
+    each: tuple[float, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def kept(self) -> bool:
@@ -149,18 +173,62 @@ class _Lead:
             return f"No method that can run is ahead of the default chain ({tried} tried)."
         gap, low, high = self.gap
         ahead = f"{gap:+.3f} {self.unit}, 95 % interval {low:+.3f} to {high:+.3f}"
+        if len(self.each) > 1:
+            seeds = ", ".join(f"{lead:+.3f}" for lead in self.each)
+            ahead = f"{gap:+.3f} {self.unit} ({seeds} by seed), {low:+.3f} to {high:+.3f} allowing for tokens and seeds"
         if not self.kept:
-            return f"{self.best} is ahead of the default chain: {ahead}."
+            alike = f" Not told apart from it: {', '.join(self.beside)}, which need no less." if self.beside else ""
+            return f"{self.best} is ahead of the default chain: {ahead}.{alike}"
         asked = f"{ahead}; {self.least:.3f} asked for"
         return f"{self.best} is not ahead of the default chain by enough ({asked}): the default is kept."
 
 
-def _by_trial(found: dict[str, np.ndarray], margin: float) -> _Lead:
-    """Take the lowest loss; the interval is paired over the tokens."""
-    best = min(found, key=lambda name: np.nan_to_num(found[name].mean(), nan=np.inf))
-    gap = found[DEFAULT] - found[best]
-    mean, reach = float(gap.mean()), 1.96 * float(gap.std() / np.sqrt(len(gap)))
-    return _Lead(best, (mean, mean - reach, mean + reach), "nats a held-out token saved", margin)
+def _trials(
+    setting: Setting, made: dict[str, Mixture], own: AutoOptions, by_frequency: bool, progress: Progress | None
+) -> list[dict[str, np.ndarray]]:
+    """Run a trial a seed, the later ones with what can still take the default chain's place; nats a token, by name."""
+    found: list[dict[str, np.ndarray]] = []
+    rows = made
+    for number in range(own.seeds):
+        drawn = replace(setting, seed=setting.seed + number)
+
+        def tell(done: float, total: float, facts: dict[str, Any], number: int = number) -> None:
+            if progress is not None:
+                progress(number + done / total, own.seeds, facts)
+
+        found.append(trial(drawn, rows, own, by_frequency=by_frequency, progress=tell))
+        level = found[-1][DEFAULT].mean() - own.margin
+        rows = {name: rows[name] for name, nats in found[-1].items() if name == DEFAULT or nats.mean() < level}
+        if len(rows) == 1:
+            break
+    return found
+
+
+def _by_trial(found: list[dict[str, np.ndarray]], margin: float) -> _Lead:
+    """Take what saves most, over the seeds; among methods that cannot be told from it, what needs least."""
+    tried = list(found[-1])  # all seeds know these
+    saved = {name: _saved(found, name, DEFAULT) for name in tried}
+    best = max(tried, key=lambda name: np.nan_to_num(saved[name][0][0], nan=-np.inf))
+    alike = [name for name in tried if saved[name][0][1] > margin and not _saved(found, best, name)[0][1] > 0]
+    needs = {name: len(METHODS[name].needs - {"texts", "vectors"}) for name in alike}
+    chosen = min(alike, key=lambda name: (needs[name], -saved[name][0][0]), default=best)
+    gap, each = saved[chosen]
+    beside = tuple(name for name in alike if name != chosen)
+    return _Lead(chosen, gap, "nats a held-out token saved", margin, each, beside)
+
+
+def _saved(
+    found: list[dict[str, np.ndarray]], name: str, other: str
+) -> tuple[tuple[float, float, float], tuple[float, ...]]:
+    """Nats a token that one method saves on another: the mean over seeds, from and to; and each seed's.
+
+    It may be off by what the tokens leave open (95 %, paired), or by as much as the seeds differ.
+    """
+    gaps = [one[other] - one[name] for one in found]
+    each = [float(gap.mean()) for gap in gaps]
+    tokens = 1.96 * float(np.sqrt(sum(gap.var() / len(gap) for gap in gaps))) / len(gaps)
+    mean, reach = float(np.mean(each)), max(tokens, max(each) - min(each))
+    return (mean, mean - reach, mean + reach), tuple(each)
 
 
 def _by_forecast(table: DataFrame) -> _Lead:

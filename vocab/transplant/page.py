@@ -91,12 +91,14 @@ def _choice(chosen: dict[str, Any]) -> Section:
     if tried is not None:
         section.text.append(
             f"Loss: nats a held-out token ({tried['tokens']:,} of them) after the source's first {tried['layers']} "
-            f"layers were trained for {tried['steps']} steps on each method's rows; less is better."
+            f"layers were trained for {tried['steps']} steps on each method's rows, the output bias "
+            f"{'by frequency' if tried['bias'] == 'frequency' else 'mixed'}; each seed draws its text. Less is better."
         )
-    section.head = ["method", *(["loss:"] if loss else [])]
+    again = [] if tried is None else tried["again"]
+    section.head = ["method", *(["loss:"] if loss else []), *(f"seed {n}:" for n in range(2, 2 + len(again)))]
     section.head += ["cosine:", "95 % interval:", "mrr:", "first:", "seconds:"] if forecast else []
     for name in sorted({**loss, **forecast}, key=lambda name: loss.get(name, -forecast.get(name, {}).get("cosine", 0))):
-        cells = [f"{loss[name]:.3f}" if name in loss else "-"] if loss else []
+        cells = [f"{one[name]:.3f}" if name in one else "-" for one in ([loss] if loss else []) + again]
         if found := forecast.get(name):
             low, high = (f"{found[key]:.3f}" for key in ("cosine_low", "cosine_high"))
             cells += [f"{found['cosine']:.3f}", f"{low} to {high}", f"{found['mrr']:.3f}"]

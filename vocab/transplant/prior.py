@@ -33,7 +33,7 @@ ROUNDS = 6
 NEAR = 1e-3  # nats between the mean prediction and the frequencies that count as agreement
 
 
-def with_prior(setting: Setting, mixture: Mixture) -> tuple[Mixture, dict[str, Any] | None]:
+def with_prior(setting: Setting, mixture: Mixture, model: Any = None) -> tuple[Mixture, dict[str, Any] | None]:
     """Return the mixture with a shift of the output bias.
 
     Tokens of every kind are shifted where source tokens were lost. A vocabulary that keeps all of them still serves the
@@ -44,6 +44,7 @@ def with_prior(setting: Setting, mixture: Mixture) -> tuple[Mixture, dict[str, A
         mixture: its rows.
 
     Returns:
+        model: a model that has them, to be asked; the source with them where it is not given.
         The mixture, and what the report says: `factor`, `nats` a token at places the shift was not made from, without
         and with it, and `places`. As it was given, and None, where there is no text or no output bias, or nothing to
         shift. A note says so where the user might expect otherwise.
@@ -51,7 +52,7 @@ def with_prior(setting: Setting, mixture: Mixture) -> tuple[Mixture, dict[str, A
     rows = _shifted_rows(setting, mixture)
     if setting.texts is None or not rows.any() or not _has_bias(setting):
         return mixture, None
-    asked = _asked(setting, mixture)
+    asked = _asked(setting, mixture, model)
     if asked is None:
         setting.notes.append("the output bias was mixed as the rows are: this model's head cannot be taken apart")
         return mixture, None
@@ -102,8 +103,10 @@ def _has_bias(setting: Setting) -> bool:
     return len(found) == 1 and isinstance(found[0], torch.nn.Parameter)
 
 
-def _asked(setting: Setting, mixture: Mixture) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] | None:
-    """Ask the new model for words of the text.
+def _asked(
+    setting: Setting, mixture: Mixture, model: Any = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor] | None:
+    """Ask the new model, or one that has its rows, for words of the text.
 
     Returns:
         What its decoder reads (places, dim), the tokens asked for (places,), the decoder's matrix and bias; float32.
@@ -117,7 +120,8 @@ def _asked(setting: Setting, mixture: Mixture) -> tuple[torch.Tensor, torch.Tens
     from vocab.transplant.exercise import LINES, asker, cut_rows, longest
 
     carrier, sides = setting.carrier, (mixture, setting.old, setting.new)
-    model = None if carrier.whole else carrier.filled(with_rows(carrier.model, *sides))
+    if model is None and not carrier.whole:
+        model = carrier.filled(with_rows(carrier.model, *sides))
     if model is None:
         model = with_rows(carrier.fresh(), *sides)
     model.eval()
@@ -136,9 +140,8 @@ def _asked(setting: Setting, mixture: Mixture) -> tuple[torch.Tensor, torch.Tens
     for start in range(0, len(table), BATCH):
         batch = ask(table[start : start + BATCH])
         with torch.no_grad():
-            ids, flat = torch.from_numpy(batch.ids), torch.from_numpy(batch.flat)
             states.append(predictor.gathered(ids, None, flat).float())
-        labels.append(torch.from_numpy(batch.labels))
+        labels.append(asked)
     return torch.cat(states), torch.cat(labels), head.weight.detach().float(), bias.detach().float()
 
 

@@ -1,8 +1,9 @@
 """A short training as a trial: the model's first layers on each method's rows, and their loss on lines set apart.
 
 All candidates start from the same first layers and head of the source and see the same batches with the same words
-hidden; they differ in their rows alone, and share the target's tokens, so that nats a token can be compared. Our own;
-what it is worth as a forecast of the order after a long training: docs/forecast.md.
+hidden; they differ in their rows alone, and share the target's tokens, so that nats a token can be compared. The output
+bias is made as the transplant would make it, by frequency on the shrunken model itself, whose predictions are not the
+whole model's. Our own; what it is worth as a forecast of the order after a long training: docs/forecast.md.
 """
 
 from __future__ import annotations
@@ -100,16 +101,19 @@ def trial(
     options: TrialOptions,
     *,
     progress: Progress | None = None,
+    by_frequency: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
     """Train the shrunken model on each candidate's rows and measure its loss on lines that are set apart.
 
     All of it is done on the text that rows are made with: what is held out for scores chooses nothing.
 
     Args:
-        setting: what the transplant starts from: texts, and a source with a language-modelling head.
+        setting: what the transplant starts from: texts, and a source with a language-modelling head. Its seed draws
+            the lines and what is hidden in them.
         rows: mixtures by name. Those that make equal rows are trained once.
         options: how.
         progress: told steps done, all steps, and of the first one after some steps `notice`: how long it will take.
+        by_frequency: shift the output bias to the tokens' frequencies first, where the model has one.
 
     Returns:
         Nats of every held-out token asked for, by name; the tokens are the same for all. The same seed gives the same
@@ -151,6 +155,8 @@ def trial(
             with torch.random.fork_rng(devices=[]):
                 known[key] = _learn(model, exercise, options, tell)
         found[name] = known[key]
+                if by_frequency:
+                    _shift(setting, mixture, model)
     return found
 
 
