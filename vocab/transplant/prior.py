@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vocab.device import placed
+
 if TYPE_CHECKING:
     import torch
 
@@ -42,9 +44,9 @@ def with_prior(setting: Setting, mixture: Mixture, model: Any = None) -> tuple[M
     Args:
         setting: what the transplant starts from, with texts.
         mixture: its rows.
+        model: a model that has them, to be asked; the source with them where it is not given.
 
     Returns:
-        model: a model that has them, to be asked; the source with them where it is not given.
         The mixture, and what the report says: `factor`, `nats` a token at places the shift was not made from, without
         and with it, and `places`. As it was given, and None, where there is no text or no output bias, or nothing to
         shift. A note says so where the user might expect otherwise.
@@ -70,7 +72,7 @@ def with_prior(setting: Setting, mixture: Mixture, model: Any = None) -> tuple[M
     if best:
         # Made once more, from all places, with the weight that was found for it.
         shift = FACTORS[best] * _matched(states, weight, bias, wanted, rows)
-        mixture = replace(mixture, bias_shift=shift.numpy().astype(np.float32))
+        mixture = replace(mixture, bias_shift=shift.cpu().numpy().astype(np.float32))
     facts = {"factor": FACTORS[best], "nats": [round(nats[0], 4), round(nats[best], 4)], "places": len(labels)}
     return mixture, facts
 
@@ -124,7 +126,7 @@ def _asked(
         model = carrier.filled(with_rows(carrier.model, *sides))
     if model is None:
         model = with_rows(carrier.fresh(), *sides)
-    model.eval()
+    model = placed(model.eval())
     length = longest(setting, LENGTH)
     count = TOKENS // length
     draw = np.random.default_rng(setting.seed)
@@ -136,9 +138,12 @@ def _asked(
         return None
     head = model.get_output_embeddings()
     (bias,) = biases_of(model, head)
-    states, labels = [torch.zeros(0, head.weight.shape[1])], [torch.zeros(0, dtype=torch.int64)]
+    device = head.weight.device
+    states = [torch.zeros(0, head.weight.shape[1], device=device)]
+    labels = [torch.zeros(0, dtype=torch.int64, device=device)]
     for start in range(0, len(table), BATCH):
         batch = ask(table[start : start + BATCH])
+        ids, flat, asked = (torch.from_numpy(part).to(device) for part in (batch.ids, batch.flat, batch.labels))
         with torch.no_grad():
             states.append(predictor.gathered(ids, None, flat).float())
         labels.append(asked)
@@ -151,7 +156,7 @@ def _matched(
     """Find the shift of the bias, (target,), with which the mean prediction is as the frequencies say."""
     import torch
 
-    goal, on = torch.from_numpy(wanted).float(), torch.from_numpy(rows)
+    goal, on = (torch.from_numpy(part).to(bias.device) for part in (wanted.astype(np.float32), rows))
     shift = torch.zeros_like(bias)
     for _ in range(ROUNDS):
         mean = torch.zeros_like(bias)

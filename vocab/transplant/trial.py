@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from lexigraft import InputError
+from vocab.device import placed
 from vocab.options import Options
 from vocab.transplant.exercise import LINES, Batch, asker, cut_rows, longest
 
@@ -100,8 +101,8 @@ def trial(
     rows: Mapping[str, Mixture],
     options: TrialOptions,
     *,
-    progress: Progress | None = None,
     by_frequency: bool = False,
+    progress: Progress | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Train the shrunken model on each candidate's rows and measure its loss on lines that are set apart.
 
@@ -112,8 +113,8 @@ def trial(
             the lines and what is hidden in them.
         rows: mixtures by name. Those that make equal rows are trained once.
         options: how.
-        progress: told steps done, all steps, and of the first one after some steps `notice`: how long it will take.
         by_frequency: shift the output bias to the tokens' frequencies first, where the model has one.
+        progress: told steps done, all steps, and of the first one after some steps `notice`: how long it will take.
 
     Returns:
         Nats of every held-out token asked for, by name; the tokens are the same for all. The same seed gives the same
@@ -128,7 +129,8 @@ def trial(
     from vocab.score import is_causal
     from vocab.transplant.apply import matrices_of, with_rows
 
-    small = shrunken(setting.carrier.fresh(), options.layers)
+    # Beside it stand one with a candidate's rows, its gradients and two moments.
+    small = placed(shrunken(setting.carrier.fresh(), options.layers), times=5)
     options = options.model_copy(update={"sequence_length": longest(setting, options.sequence_length)})
     exercise = Exercise.of(setting, options, is_causal(small))
     total = options.steps * len(rows)
@@ -153,10 +155,10 @@ def trial(
         key = tuple(fingerprint(matrix) for matrix in matrices_of(model, setting.new).values())
         if key not in known:
             with torch.random.fork_rng(devices=[]):
-                known[key] = _learn(model, exercise, options, tell)
-        found[name] = known[key]
                 if by_frequency:
                     _shift(setting, mixture, model)
+                known[key] = _learn(model, exercise, options, tell)
+        found[name] = known[key]
     return found
 
 
@@ -175,6 +177,20 @@ def shrunken(model: PreTrainedModel, layers: int) -> PreTrainedModel:
                 setattr(module, name, min(depth, layers))
     config.num_hidden_layers = min(depth, layers)
     return model.float().eval()
+
+
+def _shift(setting: Setting, mixture: Mixture, model: Any) -> None:
+    """Bring a model's output bias to the tokens' frequencies, in place."""
+    import torch
+
+    from vocab.transplant.apply import biases_of
+    from vocab.transplant.prior import with_prior
+
+    shift = with_prior(setting, mixture, model)[0].bias_shift
+    if len(shift):
+        (bias,) = biases_of(model, model.get_output_embeddings())
+        with torch.no_grad():
+            bias += torch.from_numpy(shift).to(bias.device)
 
 
 def _learn(model: Any, exercise: Exercise, options: TrialOptions, tell: Callable[[int], None]) -> NDArray[np.float64]:
