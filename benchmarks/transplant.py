@@ -2,12 +2,15 @@
 
     python -m benchmarks.transplant --source DIR --text FILE [--sizes 8000 16000 30000 50000] [--algorithm bpe]
                                       [--no-peer] [--clock cpu] [--skip wechsel ofa synthetic]
+                                      [--heldout FILE --parallel FILE FILE [--seeds 0 1 2]]
 
 deepfocus and wechsel get virtual environments of their own (see peers.py). Both sides get the same number of threads,
 and what runs for a second or less is run three times on both sides and its median taken; what is done once a process
 (compiling, importing) is not counted on either side. Prints seconds, ratios, rows left random, memory, and how near
 the rows are when both are given the same vectors. Then WECHSEL, OFA and very large made-up vocabularies
-(transplant_methods.py). Where pip cannot install a peer, our side is timed alone and that is said.
+(transplant_methods.py). Where pip cannot install a peer, our side is timed alone and that is said. With held-out and
+parallel text, and a source that has a head, what the rows are worth before training comes beside it
+(transplant_quality.py).
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ import numpy as np
 
 from benchmarks import peers
 from benchmarks import transplant_methods as methods
+from benchmarks import transplant_quality as quality
 
 REPEATS = 3
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -83,6 +87,7 @@ def peer_side(job: dict) -> None:
         source_embeddings=matrix,
         target_training_data_path=job["text"],
         processes=job["threads"],
+        seed=job["seed"],
         verbosity="silent",
     )
     seconds["all"] = clock() - start - seconds.pop("again", 0.0)
@@ -96,7 +101,9 @@ def peer_side(job: dict) -> None:
     Path(job["facts"]).write_text(json.dumps({"seconds": seconds, "peak": peak()}))
 
 
-def deepfocus(python: Path, source: Path, target: Path, text: Path, folder: Path, threads: int, clock: str) -> dict:
+def deepfocus(
+    python: Path, source: Path, target: Path, text: Path, folder: Path, threads: int, clock: str, seed: int = 42
+) -> dict:
     """Have deepfocus make the rows of a new vocabulary, `folder/rows`, from the old ones in `folder/matrix`.
 
     Args:
@@ -107,6 +114,7 @@ def deepfocus(python: Path, source: Path, target: Path, text: Path, folder: Path
         folder: holds `matrix`; gets the rows and what deepfocus caches.
         threads: of its processes.
         clock: `wall` or `cpu`.
+        seed: of its random rows; 42 is its own.
 
     Returns:
         seconds by step, peak (GB).
@@ -114,6 +122,7 @@ def deepfocus(python: Path, source: Path, target: Path, text: Path, folder: Path
     job = {
         "source": str(source), "target": str(target), "text": str(text.resolve()), "matrix": str(folder / "matrix"),
         "out": str(folder / "rows"), "facts": str(folder / "facts.json"), "threads": threads, "clock": clock,
+        "seed": seed,
     }  # fmt: skip
     environment = {
         **os.environ, "XDG_CACHE_HOME": str(folder / f"cache-{target.name}"), "HF_HUB_OFFLINE": "1",
@@ -238,8 +247,15 @@ def main() -> None:
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--skip", nargs="*", default=[], choices=("focus", "wechsel", "ofa", "synthetic"))
     parser.add_argument("--synthetic", type=int, nargs="+", default=[250_000, 500_000, 1_000_000])
+    parser.add_argument("--heldout", type=Path, help="held-out text: asks what the rows are worth before training")
+    parser.add_argument("--parallel", type=Path, nargs=2, help="the same, two files: the source's language, the text's")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of what is drawn there")
+    parser.add_argument("--words", type=int, default=200)
+    parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if (arguments.heldout is None) != (arguments.parallel is None):
+        parser.error("--heldout and --parallel go together")
     import torch
     from safetensors.torch import save_file
 
@@ -269,15 +285,33 @@ def main() -> None:
             if python is None:
                 for step in own:
                     print(f"  {step:24s} {own[step]:8.2f}")
+                worth(arguments, target, None)
                 continue
             facts = deepfocus(python, arguments.source, target, arguments.text, folder, arguments.threads,
                               arguments.clock)  # fmt: skip
             mixed = same_vectors(arguments.source, target, folder / "rows", clock)
             report(own, facts, mixed)
+
+            def peer(seed: int, target: Path = target) -> Path:
+                deepfocus(python, arguments.source, target, arguments.text, folder, arguments.threads,
+                          arguments.clock, seed)  # fmt: skip
+                return folder / "rows"
+
+            worth(arguments, target, peer)
         if "ofa" not in arguments.skip:
             methods.ofa(weight.numpy(), clock)
     if "synthetic" not in arguments.skip:
         methods.scaling(arguments.synthetic, 250_000, 50_000, arguments.threads, arguments.clock)
+
+
+def worth(arguments: argparse.Namespace, target: Path, peer: quality.Rows | None) -> None:
+    """Ask what the rows are worth, where there is text to ask with."""
+    if arguments.heldout is not None:
+        found = quality.measure(
+            arguments.source, target, arguments.text, arguments.heldout, arguments.parallel, peer, arguments.seeds,
+            arguments.words, arguments.pairs,
+        )  # fmt: skip
+        quality.report(found, arguments.seeds)
 
 
 def report(own: dict[str, float], facts: dict, mixed: dict[str, float]) -> None:

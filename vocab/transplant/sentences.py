@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.device import placed
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
@@ -80,21 +81,21 @@ def embed(model: Any, tokenizer: Any, lines: Sequence[str], pooling: str = "mean
     return result
 
 
-def accuracy(source: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Share of rows whose counterpart is the nearest by cosine, from source to target and back; of n that tie, 1/n.
+def hits(asked: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Say of each row whether its counterpart is the nearest by cosine: 1 or 0, of n that tie 1/n; float64 (pairs,).
 
     Args:
-        source: unit rows (pairs, dim).
-        target: unit rows (pairs, dim), row by row their translations.
+        asked: unit rows (pairs, dim).
+        among: unit rows (pairs, dim), row by row their translations.
     """
-    near = source @ target.T
-    own = np.diagonal(near)
+    near = asked @ among.T
+    own = np.diagonal(near)[:, None]
+    return np.where((near > own).any(axis=1), 0.0, 1 / (near == own).sum(axis=1))
 
-    def share(scores: np.ndarray) -> float:
-        ahead, equal = (scores > own[:, None]).sum(axis=1), (scores == own[:, None]).sum(axis=1)
-        return float(np.mean((ahead == 0) / equal))
 
-    return share(near), share(near.T)
+def accuracy(source: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Share of rows whose counterpart is the nearest, from source to target and back; see `hits`."""
+    return float(hits(source, target).mean()), float(hits(target, source).mean())
 
 
 def retrieval(setting: Setting, mixture: Mixture) -> dict[str, Any] | None:
@@ -124,7 +125,7 @@ def retrieval(setting: Setting, mixture: Mixture) -> dict[str, Any] | None:
         pooling = pooling_of(setting.carrier.folder)
     except InputError as error:
         return {"note": f"Retrieval was not measured: {error}"}
-    before = setting.carrier.fresh()
+    before = placed(setting.carrier.fresh())
     here = embed(before, setting.old_tokenizer, first, pooling)
     models = {"source": embed(before, setting.old_tokenizer, second, pooling)}
     put_on(before, mixture, setting.old, setting.new)
