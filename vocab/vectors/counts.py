@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vocab.matrix import blocks
 from vocab.tokenizer.cut import cut_lines
 from vocab.tokenizer.texts import Lines
 from vocab.vectors.evidence import unit
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _POSITIONS = 400_000  # of text looked at at once: some 60 MB
 _ROWS = 16_384
+_FEW = 256
 
 
 def encode(
@@ -66,27 +68,35 @@ def count_pairs(ids: np.ndarray, starts: np.ndarray, tokens: int, columns: np.nd
     for first, last in _runs(starts):
         part = ids[starts[first] : starts[last]].astype(np.int64)
         line = np.repeat(np.arange(first, last), np.diff(starts[first : last + 1]))
-        number = len(part)
-        context = np.full((number, 2 * window), -1, np.int32)
-        for distance in range(1, min(window, number - 1) + 1):
-            same = line[distance:] == line[:-distance]
-            left, right = column[part[:-distance]], column[part[distance:]]
-            context[distance:, distance - 1] = np.where(same, left, -1)
-            context[:-distance, window + distance - 1] = np.where(same & (right >= 0), right + len(columns), -1)
-        weight = np.tile((window + 1 - np.arange(1, window + 1)) / window, 2).astype(np.float32)
-        there = context >= 0
-        near = csr_matrix(
-            (
-                np.broadcast_to(weight, context.shape)[there],
-                context[there],
-                np.concatenate([[0], np.cumsum(there.sum(axis=1))]),
-            ),
-            shape=(number, width),
-        )
-        here = csr_matrix((np.ones(number, np.float32), part, np.arange(number + 1)), shape=(number, tokens))
-        total = total + here.T.tocsr() @ near
+        here = csr_matrix((np.ones(len(part), np.float32), part, np.arange(len(part) + 1)), shape=(len(part), tokens))
+        total = total + here.T.tocsr() @ _contexts(column[part], line, len(columns), window)
     total.sum_duplicates()
     return total
+
+
+def _contexts(column: np.ndarray, line: np.ndarray, columns: int, window: int) -> csr_matrix:
+    """CSR float32 (positions, 2 * columns): weights of what stands near each position.
+
+    Args:
+        column: of the token at each position, -1 where it has none (positions,).
+        line: that each position is on (positions,).
+        columns: how many there are.
+        window: largest distance.
+    """
+    from scipy.sparse import csr_matrix
+
+    number = len(column)
+    context = np.full((number, 2 * window), -1, np.int32)
+    for distance in range(1, min(window, number - 1) + 1):
+        same = line[distance:] == line[:-distance]
+        left, right = column[:-distance], column[distance:]
+        context[distance:, distance - 1] = np.where(same, left, -1)
+        context[:-distance, window + distance - 1] = np.where(same & (right >= 0), right + columns, -1)
+    weight = np.tile((window + 1 - np.arange(1, window + 1)) / window, 2).astype(np.float32)
+    there = context >= 0
+    ends, context = np.cumsum(there.sum(axis=1)), context[there]
+    data = np.broadcast_to(weight, there.shape)[there]
+    return csr_matrix((data, context, np.append(0, ends)), shape=(number, 2 * columns))
 
 
 def _runs(starts: np.ndarray) -> list[tuple[int, int]]:
@@ -114,9 +124,13 @@ def ppmi(counts: csr_matrix, smoothing: float = 0.75) -> csr_matrix:
     rows = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     smoothed = np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel() ** smoothing
     smoothed /= smoothed.sum() or 1.0
-    owner = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    data = np.log(counts.data.astype(np.float64) / (rows[owner] * smoothed[counts.indices]))
-    matrix = csr_matrix((np.maximum(data, 0).astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+    data, starts = np.empty(counts.nnz, np.float32), counts.indptr
+    for block in blocks(counts.shape[0], _FEW):
+        part = slice(starts[block.start], starts[block.stop])
+        expected = np.repeat(rows[block], np.diff(starts[block.start : block.stop + 1]))
+        expected *= smoothed[counts.indices[part]]
+        data[part] = np.maximum(np.log(counts.data[part] / expected), 0)
+    matrix = csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
     matrix.eliminate_zeros()
     return matrix
 
@@ -134,21 +148,26 @@ def randomised_svd(matrix: csr_matrix, rank: int = 300, extra: int = 10, seed: i
         float32 (n, at most `rank`).
     """
     # Rows without entries stay 0 and are left out: rounding would leave dust there, which length 1 makes noise of.
+    from scipy.sparse import csr_matrix
+
     seen = np.flatnonzero(np.diff(matrix.indptr))
-    part = matrix[seen]
+    starts = np.append(0, matrix.indptr[seen + 1])
+    part = csr_matrix((matrix.data, matrix.indices, starts), shape=(len(seen), matrix.shape[1]))
     width = min(rank + extra, *part.shape)
-    rows = np.zeros((matrix.shape[0], min(rank, width)), np.float32)
     if width == 0:
-        return rows
+        return np.zeros((matrix.shape[0], 0), np.float32)
     start = np.random.default_rng(seed).standard_normal((part.shape[1], width), np.float32)
-    basis = orthonormal(part @ start)
-    basis = orthonormal(part @ orthonormal(part.T @ basis))
+    # Written so that of the tall matrices no more than two are in memory at a time.
+    basis = orthonormal(part.T @ orthonormal(part @ start))
+    basis = orthonormal(part @ basis)
     small = part.T @ basis
     # The left side of the small matrix is all that is needed: eigenvectors of its Gram matrix, in float64.
     values, vectors = np.linalg.eigh((small.T @ small).astype(np.float64))
-    order = np.argsort(-values, kind="stable")[: rows.shape[1]]
+    order = np.argsort(-values, kind="stable")[:rank]
     root = np.maximum(values[order], 0) ** 0.25
-    rows[seen] = basis @ (vectors[:, order] * root).astype(np.float32)
+    basis = basis @ (vectors[:, order] * root).astype(np.float32)
+    rows = np.zeros((matrix.shape[0], basis.shape[1]), np.float32)
+    rows[seen] = basis
     return rows
 
 
@@ -165,12 +184,17 @@ def orthonormal(columns: np.ndarray) -> np.ndarray:
     # In blocks: a float64 copy of all rows would take twice the memory of the columns.
     gram = np.zeros((columns.shape[1], columns.shape[1]))
     for start in range(0, len(columns), _ROWS):
-        block = columns[start : start + _ROWS].astype(np.float64)
-        gram += block.T @ block
+        gram += _gram(columns[start : start + _ROWS])
     values, vectors = np.linalg.eigh(gram)
     if values[0] <= 1e-9 * values[-1]:
         return np.linalg.qr(columns)[0]
     return columns @ (vectors / np.sqrt(values)).astype(columns.dtype)
+
+
+def _gram(rows: np.ndarray) -> np.ndarray:
+    rows = rows.astype(np.float64)
+    product: np.ndarray = rows.T @ rows
+    return product
 
 
 def count_vectors(
@@ -192,5 +216,4 @@ def count_vectors(
     frequency = np.bincount(ids, minlength=len(vocabulary))
     columns = np.argsort(-frequency, kind="stable")[:contexts]
     columns = np.sort(columns[frequency[columns] > 0])
-    counts = count_pairs(ids, starts, len(vocabulary), columns)
-    return unit(randomised_svd(ppmi(counts), rank, seed=seed))
+    return unit(randomised_svd(ppmi(count_pairs(ids, starts, len(vocabulary), columns)), rank, seed=seed))
