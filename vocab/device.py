@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ _BLOCK = {"cuda": 1 << 30, "cpu": 1 << 26}  # bytes that a block of rows takes w
 _SPARE = 1 << 30  # bytes of a GPU that are left free beside a model
 
 Made = TypeVar("Made")
+Given = ParamSpec("Given")
 
 
 def find(wanted: str, kinds: Sequence[str] = ("cuda", "cpu")) -> str:
@@ -39,7 +41,9 @@ def find(wanted: str, kinds: Sequence[str] = ("cuda", "cpu")) -> str:
     """
     import torch
 
-    usable = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    usable: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True
+    }  # fmt: skip
     there = [kind for kind in kinds if usable[kind]()]
     if wanted == "auto":
         return there[0]
@@ -164,11 +168,22 @@ def computing_on(where: str | Place | None) -> Iterator[Place | None]:
             where.release()
 
 
+def by_device(function: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Make a function compute on what its keyword argument `device` says, `auto` if none; see `computing_on`."""
+
+    @wraps(function)
+    def call(*args: Given.args, **keywords: Given.kwargs) -> Made:
+        with computing_on(keywords.get("device", "auto")):  # type: ignore[arg-type]
+            return function(*args, **keywords)
+
+    return call
+
+
 @contextmanager
 def _full_precision() -> Iterator[None]:
     import torch
 
-    backends = [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]
+    backends: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
     # From torch 2.9 on each has a setting of its own, which the older one, for both, writes over.
     own = [getattr(backend, "fp32_precision", None) for backend in backends]
     try:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.device import DeviceName, by_device, placed
 from vocab.tokenizer.texts import Lines
 from vocab.view import Vocabulary
 
@@ -85,6 +86,7 @@ class Fit:
         return mean - reach, mean + reach
 
 
+@by_device
 def fit(
     tokenizer: Any,
     train: Any,
@@ -92,6 +94,7 @@ def fit(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     options: FitOptions | None = None,
+    device: DeviceName | None = "auto",
     progress: Progress | None = None,
 ) -> Fit:
     """Train the tiny decoder with a tokenizer, and score held-out text.
@@ -102,11 +105,14 @@ def fit(
         heldout: text to score.
         seeds: one model is trained for each; the seed draws its weights, the text's order is the same for all.
         options: of model and training.
+        device: what is computed on: `auto` (CUDA where it is, else the processor), `cuda` or `cpu`. Weights are drawn
+            on the processor: models begin alike.
         progress: called as (updates done, all updates, facts); first with `seconds_expected`, after some updates were
             timed, before any training that counts.
 
     Returns:
-        Bits per byte by seed. The same seed gives the same bits on the same kind of CPU and number of threads.
+        Bits per byte by seed. The same seed gives the same bits on the same kind of CPU and number of threads; on a GPU
+        the last digits may differ.
 
     Raises:
         InputError: too little text.
@@ -136,9 +142,11 @@ def fit(
     return Fit(bits, parameters, seconds, tokens, losses)
 
 
+@by_device
 def seconds_expected(
-    tokenizer: Any, train: Any, heldout: Any, *, seeds: Sequence[int] = (0, 1, 2), options: FitOptions | None = None
-) -> float:
+    tokenizer: Any, train: Any, heldout: Any, *, seeds: Sequence[int] = (0, 1, 2), options: FitOptions | None = None,
+    device: DeviceName | None = "auto",
+) -> float:  # fmt: skip
     """Say how long `fit` will take with these, from some updates that are timed and thrown away."""
     import torch
 
@@ -230,7 +238,7 @@ def _model(size: int, options: FitOptions, seed: int) -> torch.nn.Module:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)  # the processor's alone: its state is put back, a GPU's is not touched
     config = LlamaConfig(
         vocab_size=size,
         hidden_size=options.width,
@@ -243,16 +251,18 @@ def _model(size: int, options: FitOptions, seed: int) -> torch.nn.Module:
         eos_token_id=1,
         pad_token_id=None,
     )
-    return LlamaForCausalLM(config)
+    model: torch.nn.Module = placed(LlamaForCausalLM(config))
+    return model
 
 
 def _nats(model: Any, table: np.ndarray) -> tuple[torch.Tensor, int]:
     """Return the sum of nats over a table's tokens, and their number; a long row is read in windows."""
     import torch
 
-    total, number = torch.zeros(()), 0
+    device = model.lm_head.weight.device
+    total, number = torch.zeros((), device=device), 0
     for start in range(0, table.shape[1] - 1, _WINDOW):
-        part = torch.from_numpy(table[:, start : start + _WINDOW + 1])
+        part = torch.from_numpy(table[:, start : start + _WINDOW + 1]).to(device)
         use = part[:, 1:] >= 0
         if not bool(use.any()):
             break

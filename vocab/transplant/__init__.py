@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from lexigraft import InputError
+from vocab.device import DeviceName, by_device, here, told
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
@@ -23,6 +24,7 @@ AUTO = "auto"
 _CALLS = {"apply_mixture": "reuse", "check": "checking", "forecast": "forecasting"}
 
 
+@by_device
 def transplant(
     source: Any,
     target: Any,
@@ -41,6 +43,7 @@ def transplant(
     trust_remote_code: bool = False,
     bias: Literal["frequency", "mixed"] | None = None,
     score: Any = True,
+    device: DeviceName | None = "auto",
     progress: Progress | None = None,
 ) -> Graft:
     """Give a model a new vocabulary.
@@ -68,7 +71,10 @@ def transplant(
             the whole model). None means frequency for the default chain and `auto`, mixed where a method is named.
         score: put into the report how well source, copy + random and graft write the language before any training, on
             words of the texts, or of the held-out texts given here; False leaves it out. It loads the whole model.
-        progress: called as (steps done, steps in all, {"step": what}); `notice` in what is for people to read.
+        device: what similarities, factorisations and models are computed on: `auto` (CUDA where it is, else numpy),
+            `cuda` or `cpu` (torch there), or None (numpy). The report says which. Rows differ by rounding only.
+        progress: called as (steps done, steps in all, {"step": what, "device": name}); `notice` in what is for people
+            to read.
 
     Returns:
         The graft: model, tokenizer, mixture, report.
@@ -162,12 +168,14 @@ def finish(
     setting.tokenizer = with_template(setting.tokenizer, setting.old_tokenizer, setting.notes)
     setting.notes += put_on(setting.carrier.model, mixture, setting.old, setting.new)
     clock("reporting")
+    place = here()
+    setting.notes += place.notes if place is not None else []
     figures = report.facts(
         mixture, setting.old, setting.new, setting.matrices, matrices_of(setting.carrier.model, setting.new),
         chain=links, frequency=setting.frequency, evidence=evidence, notes=list(dict.fromkeys(setting.notes)),
     )  # fmt: skip
     figures |= {name: found for name, found in measured.items() if found is not None}
-    return Graft(setting, mixture, {**figures, "seed": setting.seed, "seconds": clock.stop()})
+    return Graft(setting, mixture, {**figures, "device": told(), "seed": setting.seed, "seconds": clock.stop()})
 
 
 class Clock:
@@ -175,14 +183,14 @@ class Clock:
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self.progress, self.total, self.seconds = progress, total, dict[str, float]()
-        self.step, self.since = "", time.perf_counter()
+        self.step, self.since, self.device = "", time.perf_counter(), told()
 
     def __call__(self, step: str) -> None:
         """Begin a step."""
         self.stop()
         self.step = step
         if self.progress is not None:
-            self.progress(len(self.seconds), self.total, {"step": step})
+            self.progress(len(self.seconds), self.total, {"step": step, "device": self.device})
 
     def part(self, done: float, total: float, facts: dict[str, Any]) -> None:
         """Tell how far the step is that is going on."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.device import DeviceName, by_device
 from vocab.matrix import take
 from vocab.transplant.method import METHODS, Problem
 from vocab.view import Kind, Vocabulary
@@ -59,6 +60,7 @@ class Candidate:
         }
 
 
+@by_device
 def forecast(
     source: Any,
     target: Any,
@@ -68,6 +70,7 @@ def forecast(
     seeds: Sequence[int] = (0, 1, 2),
     share: float = 0.2,
     most: int = 2000,
+    device: DeviceName | None = "auto",
     progress: Progress | None = None,
     **given: Any,
 ) -> DataFrame:
@@ -83,6 +86,7 @@ def forecast(
         seeds: one draw of hidden tokens each.
         share: how much of the overlap is hidden in a draw.
         most: at most so many tokens a draw.
+        device: what rows are made on; see `vocab.transplant`.
         progress: told draws done and all of them, a method a time.
         given: vectors, source_vectors, dictionary, parallel, helper, source_tokenizer, trust_remote_code: as for
             `vocab.transplant`.

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vocab.device import computing_on, here
 from vocab.transplant.explain import Explanation, explain
 from vocab.transplant.page import html, markdown
 
@@ -32,6 +33,7 @@ class Graft:
     def __init__(self, setting: Setting, mixture: Mixture, report: dict[str, Any]) -> None:
         self._setting, self.mixture, self.report = setting, mixture, report
         self._model: PreTrainedModel | None = setting.carrier.model if setting.carrier.whole else None
+        self._place = here()
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -46,7 +48,8 @@ class Graft:
 
             setting = self._setting
             self._model = setting.carrier.fresh()
-            put_on(self._model, self.mixture, setting.old, setting.new)
+            with computing_on(self._place):  # where the rows that are saved without a body were made
+                put_on(self._model, self.mixture, setting.old, setting.new)
         return self._model
 
     def explain(self, token: str | int, k: int = 10) -> Explanation:

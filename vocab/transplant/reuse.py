@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
+from vocab.device import DeviceName, by_device
 from vocab.mixture import SPECIAL, Mixture
 from vocab.transplant import Clock, Progress, finish
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from vocab.transplant.graft import Graft
 
 
+@by_device
 def apply_mixture(
     mixture: Mixture | str | Path,
     source: Any,
@@ -24,6 +26,7 @@ def apply_mixture(
     source_tokenizer: Any = None,
     trust_remote_code: bool = False,
     score: Any = True,
+    device: DeviceName | None = "auto",
     progress: Progress | None = None,
 ) -> Graft:
     """Give a model a new vocabulary by a mixture that was made before.
@@ -38,6 +41,7 @@ def apply_mixture(
         source_tokenizer: where the source's tokenizer is, if not beside the model.
         trust_remote_code: run code that comes with the source model.
         score: see `vocab.transplant`.
+        device: see `vocab.transplant`.
         progress: called as (steps done, steps in all, {"step": what}).
 
     Returns:

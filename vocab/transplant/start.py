@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
+from vocab.device import placed
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
@@ -86,7 +87,7 @@ def score_rows(
 def _systems(setting: Setting, rows: Mapping[str, Mixture]) -> Iterator[tuple[str, Any, Any]]:
     from vocab.transplant.apply import with_rows
 
-    model = setting.carrier.fresh()
+    model = placed(setting.carrier.fresh())
     yield "source", model, setting.old_tokenizer
     for name, mixture in rows.items():
         yield name, with_rows(model, mixture, setting.old, setting.new), setting.tokenizer
