@@ -78,14 +78,14 @@ def estimate(context: Context) -> Estimate:
         measured = {**measured, "seconds_per_step": measured["seconds_per_step"] * (1 + 2 * _FORWARD_SHARE)}
     a_step = float(measured["seconds_per_step"])
     times, extra = _scratch(context, measured) if "scratch" in trained else (1.0, 0.0)
-    # Evaluation has the cores of all processes that train, but a single GPU.
-    gpus = measured["processes"] if measured["device"].startswith("cuda") else 1
-    a_token = a_step * gpus / config.pretrain.batch_tokens * _FORWARD_SHARE
+    # Evaluation has the cores of all processes that train, but a single GPU; fine-tuning one for each of its processes.
+    on_gpu = measured["device"].startswith("cuda")
+    a_token = a_step * (measured["processes"] if on_gpu else 1) / config.pretrain.batch_tokens * _FORWARD_SHARE
     size = sum(p.stat().st_size for p in config.corpus.text)
     steps = estimated_steps(config.pretrain, measured, min(size, config.corpus.max_characters or size))
     weights = sum(p.stat().st_size for p in context.source.glob("*.safetensors"))
     sizes = [_characters(files, config.evaluate.max_train, config.evaluate.max_test) for files in _task_files(context)]
-    tasks = sum(_task_tokens(config, *one) for one in sizes) * a_token
+    tasks = sum(_task_tokens(config, *one) for one in sizes) * a_token / (config.evaluate.processes if on_gpu else 1)
     scored = config.evaluate.lm_words * _PIECES_A_WORD * _CONTEXT * a_token
     cost = len(trained) if config.pretrain.minutes is not None else len(trained) + times - 1
     found = Estimate(

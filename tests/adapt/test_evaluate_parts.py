@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from adapt.config import Evaluate, RunConfig
+from adapt.config import Evaluate, RunConfig, load
 from adapt.evaluate import features, heads, labelled
 from adapt.evaluate.task import TASKS, TaskFiles
-from adapt.preflight import _task_tokens
+from adapt.events import Events
+from adapt.files import write_json
+from adapt.graph import Context
+from adapt.preflight import _measured_by, _task_tokens, estimate
+from tests.conftest import write_config
 
 
 def test_registry_has_the_tasks_and_importing_it_is_light():
@@ -60,6 +64,23 @@ def test_the_preflight_counts_the_updates_that_few_examples_get():
     config = RunConfig(language="x", source={"model": "m"}, corpus={"text": ["a"]}, evaluate={"mode": "finetune"})
     assert _task_tokens(config, 2000, 3000) == pytest.approx(3 * (2000 * 100 * 3 + 3000 * 10) / 3)
     assert _task_tokens(config, 200_000, 3000) == pytest.approx(3 * (200_000 * 3 * 3 + 3000 * 3) / 3)
+
+
+def test_the_preflight_shares_fine_tuning_out_to_gpus_but_not_to_cores(tmp_path, tiny_source, language):
+    """Processes on processors share the threads that one would have."""
+
+    def seconds(device, **more):
+        more = {f"evaluate__{key}": value for key, value in {"mode": "finetune", **more}.items()}
+        config = load(write_config(tmp_path / "run.yaml", tiny_source, language, **more))
+        context = Context(config, tmp_path, tiny_source, Events(tmp_path / "events.jsonl"))
+        measured = {"seconds_per_step": 2.0, "processes": 1, "device": device, "peak_rss_bytes": 0}
+        write_json(tmp_path / "preflight.json", {"settings": _measured_by(context), "measured": measured})
+        return estimate(context).evaluate_seconds
+
+    without, one = seconds("cuda:0", tasks={}), seconds("cuda:0")
+    assert one > without + 1
+    assert seconds("cuda:0", processes=2) - without == pytest.approx((one - without) / 2)
+    assert seconds("cpu", processes=2) == pytest.approx(one) == seconds("cpu")
 
 
 @pytest.mark.parametrize(("settings", "said"), [
