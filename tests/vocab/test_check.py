@@ -86,6 +86,18 @@ def test_unreachable_and_missing():
     assert found["missing specials"].examples == ["cls", "sep", "pad", "mask"]
 
 
+@pytest.mark.parametrize("algorithm", ["unigram", "bpe", "byte-bpe", "wordpiece"])
+def test_signs_within_words_are_reached(algorithm):
+    """`ga-` stands in `aga-da`, though a sign behind a word is cut off."""
+    words = [f"{a}ga-da{b}" for a in "abdk" for b in "aeiou"]
+    tokenizer = train_tokenizer(
+        words * 3, algorithm=algorithm, vocab_size=290 if algorithm == "byte-bpe" else 30, morphemes=["ga-d"]
+    )
+    assert any("-" in token.strip("-#") or token.endswith("a-") for token in tokenizer.get_vocab())
+    never = names(tokenizer).get("unreachable pieces")  # byte-level: white space that the normaliser makes spaces
+    assert never is None or not any("-" in piece for piece in never.examples)
+
+
 def test_pieces_with_spaces():
     """`a b` is a piece of a tokenizer that cuts at spaces: it can never be reached, and is not called unreachable."""
     scored = [("<unk>", 0.0), ("▁a", -1.0), ("▁b", -1.0), ("▁a▁b", -1.0), ("▁", -9.0)]

@@ -240,9 +240,21 @@ def _not_its_own_cut(view: Vocabulary, raw: dict[str, Any]) -> list[int]:
 
 
 def _reached(view: Vocabulary, index: int) -> bool:
-    text = view.text[index].decode("utf-8")
+    text, token = view.text[index].decode("utf-8"), view.tokens[index]
     starts = (True, False) if view.family == "wordpiece" and view.word_start[index] else (view.word_start[index],)
-    return any(index in view.pieces_of(text, bool(start)) for start in starts)
+    if any(index in view.pieces_of(text, bool(start)) for start in starts):
+        return True
+    # A sign may belong to a word only where it stands between letters (`ga-` in `aga-da`).
+    model = view.backend.model
+    wins = view.family == "wordpiece" or [found.id for found in model.tokenize(token)] == [index]
+    return wins and any(_kept_between_letters(view, text, token, bool(start)) for start in starts)
+
+
+def _kept_between_letters(view: Vocabulary, text: str, token: str, start: bool) -> bool:
+    word = view.normalise(f"{text}a" if start else f"a{text}a")
+    cutter = view.backend.pre_tokenizer
+    parts = [word] if cutter is None else [part for part, _ in cutter.pre_tokenize_str(word)]
+    return len(parts) == 1 and parts[0].endswith(token.lstrip(f"#Ġ{SPACE}") + "a")
 
 
 def _like(raw: dict[str, Any], model: Any) -> Any:
