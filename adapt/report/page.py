@@ -10,7 +10,7 @@ from typing import Any
 
 from adapt.report.table import short
 
-_FIGURES = {
+FIGURES = {  # title and caption, in the order they are shown
     "scores": ("Scores", "Dots are means over seeds, lines 95 % intervals. Floors need no pretrained model."),
     "learning_curves": (
         "Learning curves",
@@ -46,7 +46,7 @@ def html(
         "<h2>Every arm on every task</h2>",
         _scores(table),
         *_verdicts(table["verdicts"]),
-        *(_figure(name, *figures[name]) for name in _FIGURES if name in figures),
+        *(_figure(name, *figures[name]) for name in FIGURES if name in figures),
         "<h2>What the numbers can carry</h2>",
         f'<div class="limits"><ul>{"".join(f"<li>{escape(n)}</li>" for n in table["notes"])}</ul></div>',
         "<h2>What was measured on</h2>",
@@ -159,7 +159,7 @@ def _verdicts(verdicts: list[dict[str, Any]]) -> list[str]:
 
 
 def _figure(name: str, light: Path, dark: Path) -> str:
-    title, caption = _FIGURES[name]
+    title, caption = FIGURES[name]
     sources = [base64.b64encode(path.read_bytes()).decode() for path in (light, dark)]
     return (
         f"<h2>{escape(title)}</h2><figure><picture>"

@@ -64,6 +64,16 @@ class Cut:
             colour += len(word)
         return f'<div class="lx-text">{" ".join(shown)}</div>'
 
+    def ids_html(self) -> str:
+        """Draw every token with its id below it, and all ids in a row, to be copied."""
+        tokens = [token for word in self.words for token in word]
+        shown = "".join(
+            f'<span class="lx-word">{self._piece(*token, colour)}<span class="lx-n">{token[1]}</span></span>'
+            for colour, token in enumerate(tokens)
+        )
+        ids = ", ".join(str(index) for _, index, _ in tokens)
+        return f'<div class="lx-text">{shown}</div><code class="lx-ids" title="one click selects all">[{ids}]</code>'
+
     def word_html(self, number: int) -> str:
         """Draw one word."""
         return self._word(number, 0)

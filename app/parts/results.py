@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from adapt.report.page import FIGURES
 from app.parts import try_out
 from app.parts.curves import Curve, bits_charts, chart, logs
 from app.parts.folders import RunFolder, read_json
@@ -81,7 +82,9 @@ def show(run: RunFolder) -> None:
         if not found:
             st.info("The report of this run has no pictures.")
         for name, picture in found.items():
-            st.image(picture.read_bytes(), caption=plain(name.replace("_", " ")), alt=name.replace("_", " "))
+            title, caption = FIGURES.get(name, (name.replace("_", " "), ""))
+            st.subheader(plain(title), anchor=False)
+            st.image(picture.read_bytes(), caption=plain(caption), alt=f"{title}: {caption}")
     with card:
         _card(run)
     with files:
@@ -93,7 +96,8 @@ def _pictures(run: RunFolder) -> dict[str, Path]:
     found = {path.name.split(".")[0]: path for path in run.files("report/*.png") if ".dark." not in path.name}
     if st.context.theme.type == "dark":
         found |= {path.name.split(".")[0]: path for path in run.files("report/*.dark.png")}
-    return found
+    order = {name: place for place, name in enumerate(FIGURES)}
+    return dict(sorted(found.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
 def _results(table: dict[str, Any]) -> None:
@@ -183,4 +187,4 @@ def _files(run: RunFolder) -> None:
         st.code(f"AutoModel.from_pretrained({str(run.path / 'model')!r})", language="python")
     if text := run.text("run.yaml"):
         st.subheader("Every setting", anchor=False)
-        st.code(text, language="yaml")
+        st.code(text, language="yaml", height=480)

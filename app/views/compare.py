@@ -81,7 +81,7 @@ def _take_sample() -> None:
 def _draw(cuts: list[Cut]) -> None:
     view = st.segmented_control(
         "View",
-        ["Side by side", "Word by word"],
+        ["Side by side", "Word by word", "Token ids"],
         default="Side by side",
         required=True,
         key="view",
@@ -91,11 +91,15 @@ def _draw(cuts: list[Cut]) -> None:
     if view == "Word by word":
         st.html(table_html(cuts))
     else:
-        blocks = "".join(f'<section class="lx-panel">{facts_html(cut)}{cut.text_html()}</section>' for cut in cuts)
+        bodies = [cut.ids_html() if view == "Token ids" else cut.text_html() for cut in cuts]
+        panels = zip(map(facts_html, cuts), bodies, strict=True)
+        blocks = "".join(f'<section class="lx-panel">{facts}{body}</section>' for facts, body in panels)
         st.html(f'<div class="lx-side">{blocks}</div>')
     legend = "Colours only tell neighbours apart."
     if any(cut.unknown for cut in cuts):
         legend += ' <span class="lx-p lx-unk">?</span> is text the tokenizer cannot write: it is lost.'
+    if view == "Token ids":
+        legend += " Without the special tokens that stand around a whole text."
     best = min(cuts, key=lambda cut: cut.per_word)
     if any(cut.per_word > best.per_word for cut in cuts):
         legend = f"Fewest tokens per word on this text: <b>{escape(best.name)}</b>. {legend}"

