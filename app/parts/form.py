@@ -267,7 +267,9 @@ def _widget(item: Field, key: str) -> Any:
         step = _step(item.default)
         return st.number_input(item.label, low, high, None, step, "%g", placeholder=unset, **common)
     if item.kind == "list" and item.item in ("path", "text"):
-        return st.text_area(item.label, height=80, placeholder=f"one {item.item} a line", **common)
+        return st.text_area(
+            item.label, height=80, placeholder="one path a line" if item.item == "path" else "one a line", **common
+        )
     if item.kind == "yaml":
         return st.text_area(item.label, height=80, placeholder="YAML", **common)
     hints = {"path": "path on this machine", "list": "numbers, with commas between"}

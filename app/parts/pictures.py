@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _GREY = "#7d8b8a"  # seen on light and on dark
 
 
-def chart(picture: Picture) -> alt.LayerChart:
+def chart(picture: Picture) -> alt.LayerChart | alt.FacetChart:
     """Draw a picture; tokenizers differ in colour, and in line or shape for those who see colours alike.
 
     Args:
@@ -76,9 +76,10 @@ def _axis(direction: Any, picture: Picture, axis: Axis) -> Any:
 def _tooltips(picture: Picture) -> list[alt.Tooltip]:
     import altair as alt
 
-    names = {picture.x.column: picture.x.title, picture.y.column: picture.y.title}
-    return [
-        alt.Tooltip(f"{column}:{'Q' if kind in 'if' else 'N'}", title=names.get(column) or column,
-                    **({"format": "," if kind == "i" else ".4~g"} if kind in "if" else {}))
-        for column, kind in ((name, values.dtype.kind) for name, values in picture.points.items())
-    ]  # fmt: skip
+    titles = {axis.column: axis.title for axis in (picture.x, picture.y) if axis.title}
+    made = []
+    for column, values in picture.points.items():
+        name, kind = str(column), values.dtype.kind
+        how: dict[str, Any] = {"format": "," if kind == "i" else ".4~g"} if kind in "if" else {}
+        made.append(alt.Tooltip(f"{name}:{'Q' if how else 'N'}", title=titles.get(name, name), **how))
+    return made

@@ -100,7 +100,7 @@ def _parallel(text: str) -> tuple[tuple[str, Path, Path], ...]:
         sides = files.split(",")
         if not language.strip() or len(sides) != 2:
             raise InputError("this line names no parallel text", found=line[:80], expected="language = file, file")
-        found.append((language.strip(), *map(_text_file, sides)))
+        found.append((language.strip(), _text_file(sides[0]), _text_file(sides[1])))
     return tuple(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from html import escape
 
 import streamlit as st
@@ -56,6 +57,9 @@ def page() -> None:
         st.info("Type some text.")
         return
     cuts, late = [], False
+    for name in chosen:  # all begin to load before the first is waited for
+        with suppress(InputError):
+            load(name, patience=0)
     for name in chosen:
         try:
             with st.spinner(f"Loading {name} …", show_time=True):
