@@ -1,7 +1,7 @@
 """Code-switching: words of a text are replaced by their translations, so that both languages share contexts.
 
 Qin et al. 2020, CoSDA-ML: choose sentences, choose words in them, choose one of each word's translations.
-There it is drawn anew for every batch; here once, on the text, before it is cut into tokens.
+There it is drawn anew for every batch; here for every epoch, on the text, before it is cut into tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CodeSwitch(Options):
     """Replacing words by translations from `transplant.dictionary`."""
 
     words: float = Field(0.0, ge=0, le=1)
-    """Share of the words with a translation that is replaced; 0 switches nothing."""
+    """Share of the words with a translation that is replaced, drawn anew for each epoch; 0 switches nothing."""
     lines: float = Field(1.0, gt=0, le=1)
     """Share of the lines in which words are replaced."""
     direction: Literal["to-source", "from-source", "both"] = "to-source"

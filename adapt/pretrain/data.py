@@ -91,7 +91,7 @@ class Stream:
     middle of a window, the lines that are left are arranged anew: every line still comes once an epoch.
 
     Args:
-        tokens: the tokenised text.
+        tokens: the tokenised text; where it is drawn anew for each epoch, that of the first.
         symbols: special tokens.
         length: tokens of a row, where `take` does not say.
         seed: seed of the orders.
@@ -152,8 +152,9 @@ class Stream:
         """Arrange what is left of the window: batches, of one row when packed."""
         if self._left is None:
             order = np.random.default_rng([self.seed, 1, self.epoch]).permutation(self.windows)
-            lines = np.arange(int(order[self.window]), len(self.tokens.lines) - 1, self.windows)
-            self._left = [[self.tokens.read(lines)]]
+            tokens = self.tokens.at(self.epoch)
+            lines = np.arange(int(order[self.window]), len(tokens.lines) - 1, self.windows)
+            self._left = [[tokens.read(lines)]]
             for number, (*key, count) in enumerate(self.taken):
                 self._left = self._arrange(self._left, number, *key)[count:]
         if not self.taken or self.taken[-1][:2] != [length, budget]:

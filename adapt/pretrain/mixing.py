@@ -144,7 +144,7 @@ def seen(stream: Stream | MixedStream, tokens: int) -> dict[str, dict[str, float
 
     Returns:
         By name: tokens, characters (by the corpus's own characters a token), epochs; and, where words of it were
-        switched, how many in an epoch.
+        switched, how many in the first epoch.
     """
     streams = stream.streams if isinstance(stream, MixedStream) else {TEXT: stream}
     counts = stream.seen if isinstance(stream, MixedStream) else {TEXT: tokens}

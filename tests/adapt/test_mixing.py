@@ -294,14 +294,19 @@ def test_other_corpora_have_names_of_their_own_and_files(others, said, tmp_path)
 
 
 def test_two_processes_train_on_a_mix_as_one_does(tiny_source, language, texts, tmp_path):
+    """For several epochs, with words that are switched anew in each."""
     mix = {"replay": 0.3, "triples": 0.4, "code_switch": {"words": 0.5}}
+    few = tmp_path / "few.txt"
+    few.write_text("".join((language / "text.txt").open(encoding="utf-8").readlines()[:3]), encoding="utf-8")
     found = []
     for processes in (1, 2):
         given = options(mix=mix, selective={"reference": tiny_source, "share": 0.5}, processes=processes)
         folder = tmp_path / str(processes)
         more = beside(texts, dictionary=texts / "dictionary.tsv")
-        facts = pretrain(tiny_source, tiny_source, language / "text.txt", None, given, 2, 0, folder, beside=more)
+        facts = pretrain(tiny_source, tiny_source, few, None, given, 6, 0, folder, beside=more)
         found.append((facts, load_file(folder / "model" / "model.safetensors")))
+        assert len(list((folder / "tokens").glob("epoch-*"))) == 1
     (one, a), (two, b) = found
+    assert one["epochs"] > 2
     assert one["corpora"] == two["corpora"] and one["loss"] == pytest.approx(two["loss"], abs=1e-4)
     assert max(float((a[name] - b[name]).abs().max()) for name in a) < 1e-4
