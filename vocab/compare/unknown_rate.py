@@ -20,6 +20,6 @@ SPEC = Metric(
     summary="unknown tokens / tokens",
     unit="share of tokens",
     better="lower",
-    paper="Pfeiffer et al. 2021, UNKs Everywhere (share of unknown tokens)",
+    paper="Rust et al. 2021 (proportion of unknown tokens)",
     measure=measure,
 )

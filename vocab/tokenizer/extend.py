@@ -20,6 +20,7 @@ from lexigraft import InputError
 from vocab.tokenizer.algorithm import ALGORITHMS, Task, TooFewPieces, TooManyPieces
 from vocab.tokenizer.bidirectional_wordpiece import by_name, without
 from vocab.tokenizer.bpe import continued
+from vocab.tokenizer.cut import cut_lines
 from vocab.tokenizer.like import like
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.tokenizer.options import BuildOptions
@@ -272,7 +273,7 @@ def _facts(
     from vocab.view import Vocabulary
 
     was, now = Vocabulary.of(old), Vocabulary.of(new)
-    before, after = (Pieces.of(view, lines) for view in (was, now))
+    before, after = (cut_lines(view, lines) for view in (was, now))
     used = np.unique(after.ids)
     facts: dict[str, Any] = {
         "added": len(added),
@@ -283,7 +284,7 @@ def _facts(
         "unknown_after": int((after.ids == now.roles.get("unk", -1)).sum()),
     }
     if others is not None:
-        facts |= _changed(*(Pieces.of(view, Lines(others)) for view in (was, now)), first)
+        facts |= _changed(*(cut_lines(view, Lines(others)) for view in (was, now)), first)
     return facts
 
 

@@ -41,7 +41,7 @@ def learn_model(task: Task) -> bytes:
 SPEC = Algorithm(
     name="sentencepiece-bpe",
     summary="Byte-pair encoding by sentencepiece, with bytes for unknown characters where asked.",
-    paper="Kudo and Richardson 2018, SentencePiece, section 3; Sennrich et al. 2016",
+    paper="Kudo and Richardson 2018, SentencePiece, section 3.2; Sennrich et al. 2016",
     when="Sources whose own tokenizer is SentencePiece BPE (Llama 2, Mistral, Gemma).",
     when_not="Elsewhere: `bpe` learns the same kind of pieces and heeds min_frequency.",
     family="metaspace",
