@@ -37,6 +37,10 @@ Option = Annotated[
     typer.Option(help="Option of a method, such as ofa.rank=100 or focus.restore_norm=true; several times."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn.")]
+Device = Annotated[
+    str,
+    typer.Option(help="What is computed on: auto (CUDA where it is, else numpy), cuda, or cpu (by torch)."),
+]
 Score = Annotated[bool, typer.Option(help="Score before any training; it loads the whole model.")]
 Heldout = Annotated[Path | None, typer.Option(help="Text to score on; the text given, if there is none.")]
 
@@ -59,6 +63,7 @@ def run(
     seed: Seed = 0,
     score: Score = True,
     heldout: Heldout = None,
+    device: Device = "auto",
 ) -> None:
     """Give a model a new vocabulary and say how each row came about."""
     import vocab
@@ -68,7 +73,8 @@ def run(
         graft = vocab.transplant(
             _folder(source), target, method=method, vectors=vectors, source_vectors=source_vectors,
             dictionary=dictionary, parallel=parallel, helper=helper, edits=edits, texts=text or None, seed=seed,
-            options=_options(option), bias=cast(Any, bias), score=_scored(score, heldout), progress=_shown_on(status),
+            options=_options(option), bias=cast(Any, bias), score=_scored(score, heldout), device=cast(Any, device),
+            progress=_shown_on(status),
         )  # fmt: skip
     _wrote(graft, output)
 
@@ -84,6 +90,7 @@ def apply(
     seed: Seed = 0,
     score: Score = True,
     heldout: Heldout = None,
+    device: Device = "auto",
 ) -> None:
     """Put the rows of an earlier transplant on a fine-tuned variant of the model."""
     from vocab.transplant.reuse import apply_mixture
@@ -92,7 +99,7 @@ def apply(
     with console.status("") as status:
         graft = apply_mixture(
             mixture, _folder(source), tokenizer, texts=text or None, parallel=parallel, seed=seed,
-            score=_scored(score, heldout), progress=_shown_on(status),
+            score=_scored(score, heldout), device=cast(Any, device), progress=_shown_on(status),
         )  # fmt: skip
     _wrote(graft, output)
 
@@ -151,6 +158,7 @@ def forecast(
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of hidden tokens.")] = 3,
     share: Annotated[float, typer.Option(min=0.01, max=0.9, help="Share of the overlap that is hidden.")] = 0.2,
     output: Annotated[Path | None, typer.Option(help="Write the whole table as CSV.")] = None,
+    device: Device = "auto",
 ) -> None:
     """Hide shared tokens, let each method make their rows, and say how near they come to the true ones."""
     from vocab.transplant.forecasting import forecast as ask
@@ -159,6 +167,7 @@ def forecast(
         table = ask(
             _folder(source), target, text or None, method or None, seeds=range(seeds), share=share, vectors=vectors,
             source_vectors=source_vectors, dictionary=dictionary, parallel=parallel, helper=helper,
+            device=cast(Any, device),
             progress=lambda done, total, facts: status.update(f"{facts['method']} ({done + 1} of {total})"),
         )  # fmt: skip
     if output is not None:

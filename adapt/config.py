@@ -143,6 +143,9 @@ class Transplant(Options):
     bias: Literal["frequency", "mixed"] | None = None
     """The output bias, where the model has one: mixed as the rows are, or shifted until the model predicts each token
     as often as the text shows it; nothing: frequency with the default chain and `auto`, else mixed."""
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    """What similarities, factorisations and trials are computed on, where not on the run's `device`; auto: CUDA where
+    it is, else numpy; cpu: torch on the processor. Rows differ by rounding only."""
     options: MethodOptions = Field(default_factory=MethodOptions)
     """Options of single methods."""
 

@@ -132,6 +132,8 @@ def prepare_libraries(settings: RunConfig) -> None:
     from transformers.utils import logging
 
     from adapt.pretrain.device import device, want
+    from adapt.stages.transplant import device_of
+    from vocab.device import find
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -139,6 +141,7 @@ def prepare_libraries(settings: RunConfig) -> None:
 
     want(settings.device)
     device()  # refused here when it is not there
+    find(device_of(settings) or "cpu")
     if settings.evaluate.mode == "finetune":  # and not after hours of training
         refuse_other_number(settings.evaluate)
         device(0, settings.evaluate.processes)

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from lexigraft import InputError
+from vocab.device import find
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +44,7 @@ def device(rank: int = 0, processes: int = 1) -> torch.device:
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    found = _wanted if _wanted != "auto" else next(name for name, usable in there.items() if usable)
-    if not there[found]:
-        raise InputError(f"this machine (or this build of torch) has no {found}", found=f"device: {found}",
-                         expected=f"device: {' or '.join(['auto', *(n for n in there if there[n])])}")  # fmt: skip
+    found = find(_wanted, ("cuda", "mps", "cpu"))
     places = torch.cuda.device_count() if found == "cuda" else 1 if found == "mps" else processes
     if processes > places:
         raise InputError("each process needs a GPU of its own", found=f"{processes} processes, {places} {found}",

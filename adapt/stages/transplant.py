@@ -10,6 +10,7 @@ from adapt.config import RunConfig
 from adapt.events import Report
 from adapt.graph import Context, Stage
 from adapt.stages.source import source_files, tokenizer_folder
+from vocab.device import DeviceName
 from vocab.vectors import KINDS
 
 
@@ -20,7 +21,15 @@ def stage(config: RunConfig, source: Path) -> Stage:
     files = (given.dictionary, given.edits, given.source_vectors, vectors, *given.parallel)
     extra = tuple(file for file in files if file)
     options = given.model_dump(mode="json", exclude={"dictionary", "edits", "source_vectors", "parallel"})
+    options["device"] = device_of(config)
     return Stage("transplant", work, ("corpus", "tokenizer"), options, (*source_files(config.source, source), *extra))
+
+
+def device_of(config: RunConfig) -> DeviceName | None:
+    """Say what `vocab.transplant` computes on: as asked for there, or the run's device; numpy where that is no GPU."""
+    if config.transplant.device is not None:
+        return config.transplant.device
+    return config.device if config.device in ("auto", "cuda") else None
 
 
 def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
@@ -46,9 +55,10 @@ def work(context: Context, folder: Path, report: Report) -> dict[str, Any]:
         source_tokenizer=tokenizer_folder(context.config.source, context.source),
         trust_remote_code=context.config.source.trust_remote_code,
         score=[context.path("corpus") / "heldout.txt"],
+        device=device_of(context.config),
         progress=report,
     )
     graft.save(folder / "model")
     # The adapted arm pays for its rows in training time; looking at them is measuring, which no arm pays for.
     seconds = time.monotonic() - began - graft.report["seconds"].get("scoring", 0.0)
-    return {"rows": graft.report["rows"], "seconds": round(seconds, 2)}
+    return {"rows": graft.report["rows"], "device": graft.report["device"], "seconds": round(seconds, 2)}
