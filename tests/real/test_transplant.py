@@ -102,10 +102,12 @@ def test_every_method_runs_on_real_text(method, source, hausa, tokenizer, shared
         given["parallel"] = tuple(shared / "hau" / "parallel" / f"train.{side}.txt" for side in ("en", "hau"))
     if needs & {"dictionary", "source_vectors"}:
         given["dictionary"] = shared / "hau" / "dict.en-hau.tsv"
+    if method == "merge":  # it has nothing to undo in a WordPiece tokenizer
+        tokenizer = vocab.train_tokenizer(hausa, like=source, algorithm="bpe", vocab_size=6000)
     graft = vocab.transplant(source, tokenizer, method=method, texts=text, **given)
     rows = graft.report["rows"]["by_method"]
     assert sum(rows.values()) == len(tokenizer) and rows["special"] == 5
-    if method not in ("copy", "merge"):  # merge has nothing to undo in a WordPiece tokenizer
+    if method != "copy":
         assert rows[method] > 50
     matrix = graft.model.get_input_embeddings().weight
     assert matrix.isfinite().all() and matrix.norm(dim=1).min() > 0

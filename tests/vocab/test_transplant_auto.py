@@ -151,6 +151,8 @@ def test_auto_goes_by_a_trial(tiny_source, close):
     assert set(loss) >= {"default", "subwords", "kriging"} and not {"mean", "random"} & set(loss)
     assert chosen["not_run"]["dictionary"] == "needs dictionary" and graft.report["method"] == chosen["method"]
     assert "one space" in chosen["not_run"]["wechsel"], "what was given does not fit it: left out, and said"
+    merged = any("merge made no row" in note for note in graft.report["notes"])
+    assert merged == chosen["method"].startswith("merge"), "only what was taken has something to say"
     best = min(loss, key=loss.get)
     assert best in chosen["why"] or best == "default"
     assert "Why this method" in graft.markdown and chosen["why"] in graft.markdown

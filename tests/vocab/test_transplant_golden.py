@@ -202,6 +202,7 @@ def test_merge():
 
 def test_merge_without_merges_fills_the_overlap_only(six):
     assert rows_of(six, "merge").filled.tolist() == [False, True, False, False, True, False]
+    assert "no merges to undo" in six.notes[0]
 
 
 def test_kriging(six):

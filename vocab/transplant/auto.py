@@ -107,18 +107,20 @@ def choose(
     refused: dict[str, str] = {}
     facts: dict[str, Any] = {}
     made: dict[str, Mixture] = {}
+    told: dict[str, list[str]] = {}
     table = None
     found: list[dict[str, np.ndarray]] = []
     if own.by != "forecast":
         try:
-            made = _made(setting, candidates, refused)
+            made = _made(setting, candidates, refused, told)
             found = _trials(setting, made, own, by_frequency, progress)
         except InputError as error:
             if own.by == "trial":
                 raise
             setting.notes.append(f"no trial: {error}")
+    quiet = replace(setting, notes=[])  # what is said of hidden tokens is not said of the transplant
     if not found:
-        table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
+        table = of_setting(quiet, candidates, most=MOST, refused=refused, progress=progress)
         lead = _by_forecast(table)
     else:
         lead = _by_trial(found, own.margin)
@@ -127,7 +129,7 @@ def choose(
                           "bias": "frequency" if by_frequency else "mixed", "loss": first, "again": again}  # fmt: skip
         if own.forecast:
             try:
-                table = of_setting(setting, candidates, most=MOST, refused=refused, progress=progress)
+                table = of_setting(quiet, candidates, most=MOST, refused=refused, progress=progress)
             except InputError as error:
                 setting.notes.append(f"no forecast: {error}")
     if table is not None:
@@ -138,8 +140,9 @@ def choose(
     needs = {m.name: f"needs {' and '.join(sorted(m.needs))}" for m in METHODS if m.name not in {*names, *FLOORS}}
     facts |= {"by": "trial" if found else "forecast", "method": " -> ".join(links),
               "why": lead.told(len(names) - len(refused)), "not_run": needs | refused}  # fmt: skip
-    taken = made.get(DEFAULT if method is None else method)
-    return Choice(links, chain.options_of(links, options, default=method is None), facts, taken)
+    taken = DEFAULT if method is None else method
+    setting.notes += told.get(taken, [])
+    return Choice(links, chain.options_of(links, options, default=method is None), facts, made.get(taken))
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def _trials(
     found: list[dict[str, np.ndarray]] = []
     rows = made
     for number in range(own.seeds):
-        drawn = replace(setting, seed=setting.seed + number)
+        drawn = replace(setting, seed=setting.seed + number, notes=[])
 
         def tell(done: float, total: float, facts: dict[str, Any], number: int = number) -> None:
             if progress is not None:
@@ -237,8 +240,12 @@ def _by_forecast(table: DataFrame) -> _Lead:
     return _Lead(best, compare(table, best, DEFAULT, MEASURE), f"{MEASURE} on hidden shared tokens")
 
 
-def _made(setting: Setting, candidates: Mapping[str, Candidate], refused: dict[str, str]) -> dict[str, Mixture]:
+def _made(
+    setting: Setting, candidates: Mapping[str, Candidate], refused: dict[str, str], told: dict[str, list[str]]
+) -> dict[str, Mixture]:
     """Make every candidate's rows; one that cannot use what was given is left out, and in `refused` is told why.
+
+    What is to be said of its rows goes into `told`, since only one of them will be taken.
 
     Raises:
         InputError: the model has no language-modelling head, or there is no text: rows would be made for nothing.
@@ -249,8 +256,9 @@ def _made(setting: Setting, candidates: Mapping[str, Candidate], refused: dict[s
         raise InputError("no text was given")
     made = {}
     for name, candidate in candidates.items():
+        own = replace(setting, notes=told.setdefault(name, []))
         try:
-            made[name] = setting.mixture(candidate.method, options=candidate.options, vectors=candidate.vectors)
+            made[name] = own.mixture(candidate.method, options=candidate.options, vectors=candidate.vectors)
         except InputError as error:
             refused[name] = str(error)
     return made

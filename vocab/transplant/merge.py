@@ -44,6 +44,8 @@ def rows(problem: Problem, options: MergeOptions) -> Mixture:
     source, target = problem.source, problem.target
     copied = copy_overlap(problem)
     merges = merges_of(target)
+    if not merges:
+        problem.notes.append("merge made no row: the new tokenizer has no merges to undo (it is no BPE)")
     shared = dict(zip(*(part.tolist() for part in overlap(source, target)), strict=True))
     known: dict[int, dict[int, float]] = {new: {old: 1.0} for new, old in shared.items()}
 
