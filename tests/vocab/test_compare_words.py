@@ -19,6 +19,7 @@ from vocab.compare.slices import code_switched, compare_slices, spellings, toget
 from vocab.compare.table import figure, records, render
 from vocab.compare.words import clinic, fixed_and_broken, spelled
 from vocab.tokenizer import train_tokenizer
+from vocab.tokenizer.extend import extend
 
 LINES = ["gidaje, gida (gidaje) ma ma", "ma gidan 12 12 12 12"]
 OLD = metaspace(["▁gida", "je", ",", "▁", "m", "a", "n", "1", "2", "(", ")"])
@@ -237,3 +238,17 @@ def test_what_a_speaker_marked_is_cut_so(algorithm, size, tmp_path: Path):
     said = read_marks(file)
     assert said.disregarded(marked) == []
     assert said.disregarded(plain) == ["2 of 2 marked words are cut in another way: zuwaja, gidajensu"]
+
+
+@pytest.mark.parametrize("algorithm", ["unigram", "wordpiece", "byte-bpe"])
+def test_a_sign_that_a_speaker_leaves_with_a_morpheme(algorithm, tmp_path: Path):
+    """An apostrophe at the end of a part of a word is no punctuation: letters follow it in the word."""
+    lines = [*(" ".join(word for word, _, _ in sentence) for sentence in sentences(60, 4)), *["ma'aikaci na"] * 40]
+    file = tmp_path / "marks.tsv"
+    file.write_text("ma'aikaci\tma'|aikaci\nmak'ala\tmak|'ala\n")
+    made = train_tokenizer(lines, algorithm=algorithm, vocab_size=420 if algorithm == "byte-bpe" else 150, marks=file)
+    said = read_marks(file)
+    assert said.disregarded(made) == []
+    plain = train_tokenizer(lines, algorithm=algorithm, vocab_size=400 if algorithm == "byte-bpe" else 120)
+    longer = extend(plain, lines, 20, words=said.words, morphemes=said.morphemes).tokenizer
+    assert {"ma'-", "aikaci", "mak-", "'ala"} == set(said.morphemes) and len(longer) == len(plain) + 20

@@ -162,7 +162,7 @@ def _cut_as_marked(parts: Counter[str], cuts: Mapping[str, Sequence[str]], backe
         whole = _parts_of(word, backend, mark)
         number = parts.pop(whole[0], 0) if len(whole) == 1 else 0
         for place, morpheme in enumerate(morphemes if number else ()):
-            for part in _parts_of(morpheme, backend, mark):
+            for part in _parts_within(morpheme, backend, mark, begins=place == 0):
                 parts[part.removeprefix(mark) if place else part] += number
 
 
@@ -223,13 +223,14 @@ def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algor
     given: list[str] = []
 
     for text in [*settings.words, *settings.morphemes]:
-        bare = text.strip().strip("-") if text in settings.morphemes else text.strip()
-        parts = _parts_of(bare, backend, mark)
+        morpheme = text in settings.morphemes
+        within = morpheme and not text.strip().endswith("-")
+        bare = text.strip().strip("-") if morpheme else text.strip()
+        parts = _parts_within(bare, backend, mark, begins=not within) if morpheme else _parts_of(bare, backend, mark)
         if len(parts) != 1 or not bare:
             raise InputError(
                 f"{text!r} cannot be a piece", found=f"cut into {parts}", expected="one part after the pre-tokeniser"
             )
-        within = text in settings.morphemes and not text.strip().endswith("-")
         given.append(inside + parts[0].removeprefix(mark) if within else parts[0])
     if settings.tweets and chosen.sized:
         given += [parts[0] for text in PLACEHOLDERS if len(parts := _parts_of(text, backend, mark)) == 1]
@@ -241,6 +242,16 @@ def _parts_of(text: str, backend: Tokenizer, mark: str) -> list[str]:
     normal = backend.normalizer.normalize_str(text)
     space = " " if mark == "Ġ" and not normal.startswith(" ") else ""
     return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(space + normal)]
+
+
+def _parts_within(text: str, backend: Tokenizer, mark: str, *, begins: bool) -> list[str]:
+    """Cut a part of a word: a sign at its end is the word's own where it stands between letters there (`ma'-`)."""
+    parts, before = _parts_of(text, backend, mark), "" if begins else "a"
+    longer = _parts_of(f"{before}{text}a", backend, mark)
+    whole = longer[0].removeprefix(mark)
+    if len(parts) == 1 or len(longer) > 1 or not (whole.startswith(before) and whole.endswith("a")):
+        return parts
+    return [mark + whole.removeprefix(before).removesuffix("a")]
 
 
 def _falls_back(source: PreTrainedTokenizerFast | None) -> bool:
