@@ -37,7 +37,7 @@ def chart(picture: Picture) -> alt.LayerChart | alt.FacetChart:
     elif picture.mark == "points":
         marks = [
             _interval(base),
-            base.mark_point(size=90, filled=True).encode(y=y, shape=alt.Shape("tokenizer:N", **who)),
+            base.mark_point(size=90, filled=True, opacity=1).encode(y=y, shape=alt.Shape("tokenizer:N", **who)),
         ]
     else:
         beside = alt.XOffset("tokenizer:N", sort=None)

@@ -82,7 +82,7 @@ def draw(names: Sequence[str]) -> None:
     with changes:
         _changes(measured)
     with marks:
-        _clinic(measured)
+        _clinic(measured, str(file))
 
 
 def _text_file(path: str) -> Path:
@@ -194,7 +194,7 @@ def _changes(measured: dict[str, Measured]) -> None:
         st.dataframe(found.frame, hide_index=True)
 
 
-def _clinic(measured: dict[str, Measured]) -> None:
+def _clinic(measured: dict[str, Measured], file: str) -> None:
     name = st.selectbox("Tokenizer", list(measured), key="patient")
     cases = clinic(measured[name])
     if not cases:
@@ -205,7 +205,10 @@ def _clinic(measured: dict[str, Measured]) -> None:
         dict(zip(COLUMNS, (case.word, "", " ".join(case.pieces), case.frequency, case.context), strict=True))
         for case in cases
     ]
-    marked = st.data_editor(rows, key="marks", hide_index=True, disabled=[name for name in COLUMNS if name != "mark"])
+    # Marks belong to rows by number: those of another tokenizer or file are other words.
+    marked = st.data_editor(
+        rows, key=f"marks:{name}:{file}", hide_index=True, disabled=[column for column in COLUMNS if column != "mark"]
+    )
     st.download_button(
         "Marks (TSV)",
         marks_text(cases, [str(row["mark"] or "").strip() for row in marked]),
