@@ -17,7 +17,7 @@ from vocab.compare.pictures import draw
 from vocab.compare.pieces import pieces
 from vocab.compare.slices import code_switched, compare_slices, spellings, together, without_diacritics
 from vocab.compare.table import figure, records, render
-from vocab.compare.words import clinic, fixed_and_broken, spelled
+from vocab.compare.words import clinic, fixed_and_broken, frequencies, spelled
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.extend import extend
 
@@ -252,3 +252,13 @@ def test_a_sign_that_a_speaker_leaves_with_a_morpheme(algorithm, tmp_path: Path)
     plain = train_tokenizer(lines, algorithm=algorithm, vocab_size=400 if algorithm == "byte-bpe" else 120)
     longer = extend(plain, lines, 20, words=said.words, morphemes=said.morphemes).tokenizer
     assert {"ma'-", "aikaci", "mak-", "'ala"} == set(said.morphemes) and len(longer) == len(plain) + 20
+
+
+def test_an_apostrophe_that_begins_a_word():
+    """Hausa 'yan is a word; quotation marks are none of one's letters."""
+    lines = [*["'yan gida, (‘ya’ya) 'gida' ma"] * 3, "'ma gida' yan"]
+    measured = measure({"x": metaspace(["▁'yan", "▁", *"'‘’yangidma,()"])}, lines)["x"]
+    places, counts = frequencies(measured.text)
+    found = dict(zip((measured.text.words[place] for place in places.tolist()), counts.tolist(), strict=True))
+    assert found == {"'yan": 3, "yan": 1, "gida": 7, "‘ya’ya": 3, "ma": 4}
+    assert "'yan" not in [case.word for case in clinic(measured)]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Documents = Literal["line", "blank", "file"]
 BLOCKS = 256
+_APOSTROPHES = "'’‘"
 _BATCH = 5000
 _SAMPLE = 2000
 _COMPACT = 4_000_000
@@ -42,7 +43,8 @@ class Text:
         documents_a_block: so many neighbouring documents are one block; there are 128 to 256 blocks, or as many as
             documents.
         lexicon: the different strings between white space, then words without the punctuation around them.
-        core: int64 (words,), place in `words` of each word without the punctuation around it; -1 where nothing is left.
+        core: int64 (words,), place in `words` of each word without the punctuation around it (but for an apostrophe
+            that begins the word more often than not); -1 where nothing is left.
         plain: CSR (blocks, words), how often a word stands outside the lexicon's spans.
         first: CSR (blocks, words), how often it begins a line there.
         spans: CSR (blocks, spans), how often each span occurs.
@@ -208,13 +210,14 @@ class _Counter:
 
         splitter = self.splitter
         written = splitter.lexicon.words
-        cores = splitter.signs.cores(written)
+        blocks = self.last + 1 if self.seen else 0
+        times = np.asarray(self.plain.matrix(blocks, len(written)).sum(axis=0)).ravel()
+        cores = _with_apostrophes(written, splitter.signs.cores(written), times)
         core = splitter.number([bare or word for bare, word in zip(cores, written, strict=True)])
         core[[not bare for bare in cores]] = -1
         sample = [line for _, _, line in self.sample]
         sample_items, sample_counts = splitter.split(sample)
         lexicon = splitter.lexicon
-        blocks = self.last + 1 if self.seen else 0
         plain, first = (cells.matrix(blocks, len(lexicon)) for cells in (self.plain, self.first))
         spans = self.spans.matrix(blocks, len(lexicon.spans))
         parts = [span.split() for span, _ in lexicon.spans]
@@ -243,6 +246,29 @@ class _Counter:
             sample_items=sample_items,
             sample_counts=sample_counts,
         )
+
+
+def _with_apostrophes(written: list[str], cores: list[str], times: np.ndarray) -> list[str]:
+    """Leave an apostrophe with the word that it begins (Hausa 'yan), where the word mostly has one.
+
+    Args:
+        written: the words.
+        cores: the same without the signs around them; changed here.
+        times: how often each stands in the text, float64 (words,).
+    """
+    begun: dict[int, str] = {}
+    for place, (word, core) in enumerate(zip(written, cores, strict=True)):
+        start = word.find(core) if core and word != core else 0
+        if start and word[start - 1] in _APOSTROPHES and word[start + len(core) :][:1] not in (*_APOSTROPHES, '"'):
+            begun[place] = word[start - 1] + core  # what an apostrophe closes, too, is quoted
+    mostly = dict.fromkeys((cores[place] for place in begun), 0.0)
+    for place, core in enumerate(cores):
+        if core in mostly:
+            mostly[core] += times[place] if place in begun else -times[place]
+    for place, word in begun.items():
+        if mostly[cores[place]] > 0:
+            cores[place] = word
+    return cores
 
 
 class _Cells:
