@@ -51,8 +51,8 @@ def test_run_apply_explain(call, tiny_source):
         call("run", tiny_source, "new", "--output", "made")
     said = call("explain", "made", "▁mata", "--top", "2")
     assert "mixed by focus from" in said and len(said.splitlines()) == 4
-    said = call("apply", "made", tiny_source, "--output", "again", "--no-score")
-    assert "Before any training" not in said
+    said = call("apply", "made", tiny_source, "--output", "again", "--no-score", "--device", "cpu")
+    assert "Before any training" not in said and "Computed on: cpu (torch)" in said
     one, two = (load_model(folder).get_input_embeddings().weight for folder in ("made", "again"))
     assert one.equal(two)
     with pytest.raises(InputError, match="--heldout is text to score on"):
@@ -84,11 +84,15 @@ def test_auto_says_how_long_it_takes(call, tiny_source):
 def test_a_run_tries_methods(tmp_path, tiny_source, language):
     learning = {"layers": 1, "steps": 4, "batch_tokens": 64, "sequence_length": 16, "heldout_tokens": 300}
     config = write_config(tmp_path / "auto.yaml", tiny_source, language, arms=["adapted"], pretrain__steps=2,
-                          transplant={"method": "auto", "options": {"auto": learning}}, evaluate__tasks={})  # fmt: skip
+                          transplant={"method": "auto", "device": "cpu", "options": {"auto": learning}},
+                          evaluate__tasks={})  # fmt: skip
     run = adapt.run(config)
-    chosen = json.loads((run.folder / "transplant" / "model" / "transplant.json").read_text(encoding="utf-8"))["auto"]
+    report = json.loads((run.folder / "transplant" / "model" / "transplant.json").read_text(encoding="utf-8"))
+    events = (run.folder / "events.jsonl").read_text(encoding="utf-8")
+    assert report["device"] == "cpu (torch)" and '"device": "cpu (torch)"' in events
+    chosen = report["auto"]
     assert chosen["by"] == "trial" and chosen["trial"]["steps"] == 4 and "forecast" not in chosen
-    assert "for 4 steps each: some" in (run.folder / "events.jsonl").read_text(encoding="utf-8")
+    assert "for 4 steps each: some" in events
     with pytest.raises(InputError, match="transplant.options.auto.layer.*unknown key 'layer', did you mean 'layers'"):
         adapt.run(config, overrides={"transplant.options.auto.layer": 2})
 

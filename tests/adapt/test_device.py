@@ -8,9 +8,12 @@ import sys
 import pytest
 import torch
 
+import adapt
+from adapt.config import load
 from adapt.pretrain import device
+from adapt.stages.transplant import device_of
 from lexigraft import InputError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, write_config
 
 
 @pytest.fixture
@@ -25,6 +28,16 @@ def machine(monkeypatch):
 
     monkeypatch.setattr(device, "_wanted", "auto")
     return pretend
+
+
+def test_a_transplant_takes_the_runs_device_and_its_own_is_refused_early(machine, tmp_path, tiny_source, language):
+    machine()
+    config = write_config(tmp_path / "x.yaml", tiny_source, language)
+    for run, own, taken in (("auto", None, "auto"), ("cuda", None, "cuda"), ("cpu", None, None), ("mps", None, None),
+                            ("cpu", "auto", "auto"), ("auto", "cpu", "cpu")):  # fmt: skip
+        assert device_of(load(config, {"device": run, "transplant.device": own})) == taken
+    with pytest.raises(InputError, match="no cuda; found device: cuda; expected device: auto or cpu"):
+        adapt.run(config, overrides={"transplant.device": "cuda"})
 
 
 def test_the_best_device_that_is_there_is_taken(machine):

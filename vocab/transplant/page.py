@@ -48,7 +48,9 @@ def sections(report: dict[str, Any]) -> Iterator[Section]:
     rows, overlap = report["rows"], report["overlap"]
     shown = f", {100 * overlap['share_of_text']:.1f} % of the text" if "share_of_text" in overlap else ""
     shared = f"Shared with the source: {overlap['tokens']:,} tokens ({100 * overlap['share']:.1f} %{shown})."
-    yield Section("", [f"Method: {report['method']}. Evidence: {report['evidence']}.", shared], items=report["notes"])
+    how = f"Method: {report['method']}. Evidence: {report['evidence']}."
+    how += f" Computed on: {report['device']}." if "device" in report else ""
+    yield Section("", [how, shared], items=report["notes"])
     if chosen := report.get("auto"):
         yield _choice(chosen)
     yield Section(
