@@ -1,7 +1,7 @@
 """Time our transplant beside deepfocus (the FOCUS authors' package), in one run, on the same text and tokenizers.
 
     python -m benchmarks.transplant --source DIR --text FILE [--sizes 8000 16000 30000 50000] [--algorithm bpe]
-                                      [--no-peer] [--clock cpu] [--skip wechsel ofa synthetic]
+                                      [--no-peer] [--clock cpu] [--skip wechsel ofa synthetic] [--device cuda]
                                       [--heldout FILE --parallel FILE FILE [--seeds 0 1 2]]
 
 deepfocus and wechsel get virtual environments of their own (see peers.py). Both sides get the same number of threads,
@@ -10,7 +10,8 @@ and what runs for a second or less is run three times on both sides and its medi
 the rows are when both are given the same vectors. Then WECHSEL, OFA and very large made-up vocabularies
 (transplant_methods.py). Where pip cannot install a peer, our side is timed alone and that is said. With held-out and
 parallel text, and a source that has a head, what the rows are worth before training comes beside it
-(transplant_quality.py).
+(transplant_quality.py). Our similarities and factorisations are made on `--device`, as `vocab.transplant` takes it; the
+first line says what that came to. The peers compute on the processor.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import resource
 import statistics
 import subprocess
@@ -32,6 +34,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks import transplant_methods as methods
 from benchmarks import transplant_quality as quality
+from vocab.device import Place, computing_on, here, told
 
 REPEATS = 3
 CLOCKS: dict[str, Callable[[], float]] = {
@@ -44,6 +47,34 @@ CLOCKS: dict[str, Callable[[], float]] = {
 def peak() -> float:
     """Peak memory of this process in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def processor() -> str:
+    """Name this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def warm(place: Place | None) -> None:
+    """Have a device do once what its libraries do at their first call, which is not counted."""
+    import torch
+
+    if place is not None:
+        square = place.put(np.eye(64, dtype=np.float32))
+        torch.linalg.eigh((square @ square).double())
+        wait()
+
+
+def wait() -> None:
+    """Wait until a GPU has done what it was told to."""
+    import torch
+
+    place = here()
+    if place is not None and place.device.type == "cuda":
+        torch.cuda.synchronize(place.device)
 
 
 def peer_side(job: dict) -> None:
@@ -218,11 +249,13 @@ def same_vectors(source: Path, target: Path, peer: Path, clock: Callable[[], flo
     cosine = dot / np.maximum(np.linalg.norm(mixed, axis=1) * np.linalg.norm(theirs["rows"], axis=1), 1e-12)
     # The bare product: similarities of every mixed token to every anchor, and nothing else.
     anchors, rows = np.flatnonzero(mixture.copied & known), np.flatnonzero(mixture.filled & ~mixture.copied)
-    took = []
+    took, on = [], here()
     for _ in range(REPEATS):
         start = clock()
         for i in range(0, len(rows), 1024):
-            theirs["vectors"][rows[i : i + 1024]] @ theirs["vectors"][anchors].T
+            part, table = theirs["vectors"][rows[i : i + 1024]], theirs["vectors"][anchors].T
+            part @ table if on is None else on.put(part) @ on.put(table)
+        wait()
         took.append(clock() - start)
     bare = statistics.median(took)
     return {
@@ -244,6 +277,7 @@ def main() -> None:
     parser.add_argument("--algorithm", default="bpe")
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="wall")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="cpu: by torch")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--skip", nargs="*", default=[], choices=("focus", "wechsel", "ofa", "synthetic"))
     parser.add_argument("--synthetic", type=int, nargs="+", default=[250_000, 500_000, 1_000_000])
@@ -256,6 +290,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if (arguments.heldout is None) != (arguments.parallel is None):
         parser.error("--heldout and --parallel go together")
+    with computing_on(arguments.device) as place:
+        if place is not None and place.device.type == "cuda" and arguments.clock == "cpu":
+            parser.error("the processor's seconds say nothing of a GPU: --clock wall, or --device cpu")
+        warm(place)
+        measure(arguments)
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Measure what is asked for."""
     import torch
     from safetensors.torch import save_file
 
@@ -266,7 +309,8 @@ def main() -> None:
     python = None if arguments.no_peer else peers.python_of("deepfocus")
     clock = CLOCKS[arguments.clock]
     megabytes = arguments.text.stat().st_size / 1e6
-    print(f"device: cpu, {arguments.threads} thread(s), {arguments.clock} seconds; text {megabytes:.1f} MB")
+    print(f"device: {told()}; processor: {processor()}, {arguments.threads} thread(s); {arguments.clock} seconds; "
+          f"text {megabytes:.1f} MB")  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weight = load_model(arguments.source).get_input_embeddings().weight.detach()
@@ -301,7 +345,7 @@ def main() -> None:
         if "ofa" not in arguments.skip:
             methods.ofa(weight.numpy(), clock)
     if "synthetic" not in arguments.skip:
-        methods.scaling(arguments.synthetic, 250_000, 50_000, arguments.threads, arguments.clock)
+        methods.scaling(arguments.synthetic, 250_000, 50_000, arguments.threads, arguments.clock, arguments.device)
 
 
 def worth(arguments: argparse.Namespace, target: Path, peer: quality.Rows | None) -> None:
