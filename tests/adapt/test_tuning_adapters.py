@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,8 @@ import adapt
 from adapt.cli import app
 from adapt.evaluate import features
 from adapt.pretrain.engine import pretrain
+from adapt.pretrain.step import heldout_loss, set_up
+from adapt.pretrain.triples import Sentences, Tailed, predict_tails, tokenise_triples
 from adapt.tuning.adapters import (
     attach,
     detach,
@@ -27,6 +32,7 @@ from adapt.tuning.adapters import (
 from lexigraft import InputError
 from tests.adapt.pretraining import options
 from tests.conftest import write_config
+from vocab.tokenizer.load import load_tokenizer
 
 IDS = torch.arange(12).reshape(2, 6) + 5
 SIZES = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "pad_token_id": 1}
@@ -268,6 +274,35 @@ def test_a_run_with_adapters_hands_out_the_plain_model_and_them(tmp_path, tiny_b
     assert (found.model / name).read_bytes() == (body / name).read_bytes()
     start = attach(load_tuned(found.model), "pos", 16, seed=0)
     assert all((p != q).any() for p, q in zip(start, parameters(load_tuned(body), "pos").values(), strict=True))
+
+
+def test_an_adapter_learns_facts_given_as_triples(tmp_path, tiny_source, language):
+    """From YAML: it predicts their tails far better than the source model, which lies beside it unchanged."""
+    base = AutoModelForMaskedLM.from_pretrained(tiny_source)
+    with torch.no_grad():
+        base.get_input_embeddings().weight.mul_(20)  # large enough for a decoder that stays as it is
+    base.save_pretrained(source := tmp_path / "source")
+    transformers.AutoTokenizer.from_pretrained(tiny_source).save_pretrained(source)
+    words, file = ("walk", "house", "water", "tree", "king", "land", "good", "bad"), tmp_path / "facts.tsv"
+    file.write_text("".join(f"{w}\tis near\t{words[(3 * n + 1) % 8]}\n" for n, w in enumerate(words)))
+    run = adapt.run(write_config(
+        tmp_path / "small.yaml", source, language, arms=["keep"], evaluate={"lm_words": 10},
+        corpus={"text": [str(language / "text.txt")], "triples": str(file)}, pretrain__mix={"triples": 1.0},
+        pretrain__tuning="bottleneck", pretrain__lr=1e-2, pretrain__steps=60, pretrain__batch_tokens=128,
+        pretrain__tuning_options={"bottleneck": {"reduction": 2, "embeddings": False, "head": False}},
+    ), preflight=False)  # fmt: skip
+    seen = json.loads((run.folder / "pretrain/keep/facts.json").read_text())["corpora"]
+    assert seen["triples"]["epochs"] > 10 and seen["text"]["tokens"] == 0
+    plain = shutil.copytree(run.model, tmp_path / "plain", ignore=shutil.ignore_patterns("adapter-*"))
+    tokenizer, losses = load_tokenizer(source), []
+    tokens = tokenise_triples(file, tokenizer, Sentences(), tmp_path / "tokens")
+    for model in (source, run.model, plain):
+        setup = set_up(model, source, tokens, tokenizer, options(), 1, 0)
+        blocks = Tailed.of(setup.stream.take(2))
+        batch = setup.objective.batch(blocks, setup.symbols, setup.objective_options, np.random.default_rng(0))
+        losses.append(heldout_loss(setup, predict_tails(batch, blocks, setup.symbols, bidirectional=True)))
+    before, adapted, without = losses
+    assert adapted < before - 2 and without == before
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
