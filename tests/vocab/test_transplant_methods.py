@@ -343,6 +343,10 @@ def test_bad_options():
         chain.options_of(("focus",), {"fcous": {}}, default=False)
     with pytest.raises(InputError, match="options are a mapping; found 5"):
         chain.options_of(("focus",), 5, default=False)
+    blend = ("0.5 focus + 0.5 ofa", "mean")
+    assert chain.options_of(blend, {"ofa": {"rank": 3}}, default=False, strict=True)
+    with pytest.raises(InputError, match="options of what is not asked for; found auto, omp; expected 0.5 focus"):
+        chain.options_of(blend, {"omp": {"k": 3}, "auto": {}}, default=False, strict=True)
 
 
 def test_needs_are_checked(six):

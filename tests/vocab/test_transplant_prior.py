@@ -83,6 +83,8 @@ def test_methods_as_published_mix_the_bias(tiny_source, graft):
     assert not len(off.mixture.bias_shift)
     with pytest.raises(InputError, match="output bias"):
         vocab.transplant(tiny_source, TARGET, texts=LINES, bias="unigram")
+    with pytest.raises(InputError, match="by frequency needs text"):
+        vocab.transplant(tiny_source, TARGET, bias="frequency")
 
 
 def test_nothing_is_shifted_where_nothing_is_new_or_nothing_can_be(tiny_source, tiny_base, tiny_decoder):

@@ -20,6 +20,7 @@ from vocab.transplant import shards
 from vocab.transplant.load import load_model
 from vocab.transplant.reuse import apply_mixture
 from vocab.transplant.sentences import accuracy, embed, pooling_of
+from vocab.view import Vocabulary
 
 LINES = ["mata kuda wato tree", "walks talked the house of mata", "kuda watoing house mata", "tree wato kuda"] * 5
 TARGET = metaspace(["▁mata", "▁kuda", "▁wato", "▁tree", "▁house", "▁walk", "s", "ing", "▁", *"abcdefhiklmnortuw"])
@@ -37,13 +38,16 @@ def finetuned(source, folder, factor=3.0):
 
 
 def test_a_mixture_goes_on_a_fine_tuned_variant(tiny_source, tmp_path):
-    made = vocab.transplant(tiny_source, TARGET, texts=LINES).save(tmp_path / "made")
+    edits = {"▁kuda": {Vocabulary.of(tiny_source).forms[30]: 1}}
+    before = vocab.transplant(tiny_source, TARGET, texts=LINES, edits=edits)
+    made = before.save(tmp_path / "made")
     variant = finetuned(tiny_source, tmp_path / "variant")
     graft = vocab.transplant.apply_mixture(made, variant, texts=LINES)
     first = load_model(made).get_input_embeddings().weight
     assert torch.allclose(graft.model.get_input_embeddings().weight, 3 * first, atol=1e-5)
     assert graft.tokenizer.get_vocab() == TARGET.get_vocab()
-    assert graft.report["method"] == "copy -> focus -> subwords -> mean" or "focus" in graft.report["method"]
+    assert graft.report["rows"] == before.report["rows"], "also which of them fell back"
+    assert graft.report["method"].startswith("focus") and graft.report["rows"]["by_method"]["edit"] == 1
     assert graft.report["before_training"]["models"].keys() >= {"source", "copy + random"}
     loaded = load_model(graft.save(tmp_path / "again"))
     body = [(n, p) for n, p in loaded.named_parameters() if "layer.0" in n]

@@ -55,7 +55,9 @@ def parse(method: str | None) -> tuple[str, ...]:
     return links
 
 
-def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: bool) -> dict[str, Options]:
+def options_of(
+    links: tuple[str, ...], given: dict[str, Any] | Any, *, default: bool, strict: bool = False
+) -> dict[str, Options]:
     """Make the options of each link.
 
     Args:
@@ -63,6 +65,7 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
         given: options by method name, each its options model or a mapping; or a model with one field a method. Those
             of `auto` are not looked at.
         default: whether the chain is the default chain.
+        strict: refuse a mapping that holds options of other methods.
 
     Raises:
         InputError: options of a method that does not exist, or that it does not know.
@@ -70,6 +73,7 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
     from pydantic import BaseModel, ValidationError
 
     if isinstance(given, BaseModel):
+        strict = False  # it holds those of every method
         given = {name: getattr(given, name) for name in type(given).model_fields}
     if not isinstance(given, Mapping | None):
         raise InputError("options are a mapping", found=repr(given), expected="method: its options")
@@ -77,6 +81,9 @@ def options_of(links: tuple[str, ...], given: dict[str, Any] | Any, *, default: 
     for name in given:
         if name != AUTO:
             METHODS[name]
+    asked = {name for link in links for name in (link, *(part.name for _, part in METHODS[link].terms))}
+    if strict and (unused := sorted(given.keys() - asked)):
+        raise InputError("options of what is not asked for", found=", ".join(unused), expected=" -> ".join(links))
     result: dict[str, Options] = {}
     for link in links:
         method = METHODS[link]

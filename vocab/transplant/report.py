@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from vocab.matrix import parts, take
-from vocab.mixture import Mixture
+from vocab.mixture import SPECIAL, Mixture
+from vocab.mixture_join import EDIT
 from vocab.transplant.explain import meaning_of
 from vocab.view import Kind, Vocabulary
 
@@ -45,7 +46,7 @@ def facts(
     rows = mixture.methods()
     copied = mixture.copied & (target.kind <= Kind.BYTE)
     first = chain[0] if chain else ""
-    own = {"special", "copy", first}
+    own = {SPECIAL, "copy", EDIT, first}
     overlap: dict[str, Any] = {
         "tokens": int(copied.sum()),
         "share": _round(copied.sum() / max(int(np.sum(target.kind <= Kind.BYTE)), 1)),

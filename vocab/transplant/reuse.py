@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lexigraft import InputError
 from vocab.device import DeviceName, by_device
 from vocab.mixture import SPECIAL, Mixture
+from vocab.mixture_join import EDIT
 from vocab.transplant import Clock, Progress, finish
 
 if TYPE_CHECKING:
@@ -65,5 +66,7 @@ def apply_mixture(
     )  # fmt: skip
     made = mixture if isinstance(mixture, Mixture) else Mixture.load(mixture)
     made.check_sides(setting.old.fingerprint, setting.new.fingerprint)
-    links = tuple(name for name in made.names if name not in ("", SPECIAL))
+    made_by = [name for name in made.names if name in made.methods() and name not in ("", SPECIAL, EDIT)]
+    # Rows that a method copies stand under `copy` before its own.
+    links = tuple(name for name in made_by if name != "copy") or tuple(made_by)
     return finish(setting, made, links, clock, evidence="that of the mixture", score=score, facts={})
