@@ -89,10 +89,12 @@ def transplant(
 
     if bias not in (None, "frequency", "mixed"):
         raise InputError("unknown way to make the output bias", found=repr(bias), expected="frequency or mixed")
+    if bias == "frequency" and texts is None:
+        raise InputError("an output bias by frequency needs text that shows it", expected="texts=..., or bias mixed")
     by_frequency = bias == "frequency" or (bias is None and method in (None, AUTO))
     clock = Clock(progress, 5 + (method == AUTO) + by_frequency + (score is not False))
     links = chain.parse(None if method == AUTO else method)
-    settings = chain.options_of(links, options, default=method is None)
+    settings = chain.options_of(links, options, default=method is None, strict=method != AUTO)
     own = auto.options_of(options) if method == AUTO else None
     written = {} if edits is None else read_edits(edits)
     clock("loading")
