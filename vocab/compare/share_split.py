@@ -16,7 +16,8 @@ def measure(measured: Measured) -> Ratio:
 
 SPEC = Metric(
     name="share_split",
-    summary="words of more than one piece / words; punctuation around a word is taken off first",
+    summary="words of more than one piece / words; signs around a word are taken off first, but for the apostrophe "
+    "of a word that mostly begins with one",
     unit="share of words",
     better="lower",
     paper="Rust et al. 2021, section 4 (proportion of continued words)",
