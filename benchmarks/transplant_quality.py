@@ -2,9 +2,10 @@
 
 Retrieval: sentences of parallel text are looked for by the mean of the body's states, the source's language always
 embedded by the untouched source; and each sentence among those that the source itself embeds (`itself`). Pseudo-bits:
-held-out words (`vocab.score`), with the output bias made the same way for both sides: copied for shared tokens and
-their mean for the others, or brought to the tokens' frequencies (`vocab.transplant.prior`). A seed draws the random
-rows and, of the default chain, the factorisation of counts; fastText is trained once on either side.
+held-out words (`vocab.score`); with the output bias mixed as our rows are, where deepfocus, which makes none, gets that
+of shared tokens copied and the mean for the others; and with the bias of both brought to the tokens' frequencies
+(`vocab.transplant.prior`), so that only rows differ. A seed draws the random rows and, of the default chain, the
+factorisation of counts; fastText is trained once on either side.
 """
 
 from __future__ import annotations

@@ -177,8 +177,8 @@ class _Lead:
         gap, low, high = self.gap
         ahead = f"{gap:+.3f} {self.unit}, 95 % interval {low:+.3f} to {high:+.3f}"
         if len(self.each) > 1:
-            seeds = ", ".join(f"{lead:+.3f}" for lead in self.each)
-            ahead = f"{gap:+.3f} {self.unit} ({seeds} by seed), {low:+.3f} to {high:+.3f} allowing for tokens and seeds"
+            seeds = " and ".join(f"{lead:+.3f}" for lead in self.each)
+            ahead = f"{gap:+.3f} {self.unit}, by seed {seeds}; {low:+.3f} to {high:+.3f} allowing for tokens and seeds"
         if not self.kept:
             alike = f" Not told apart from it: {', '.join(self.beside)}, which need no less." if self.beside else ""
             return f"{self.best} is ahead of the default chain: {ahead}.{alike}"
