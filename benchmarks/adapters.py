@@ -27,6 +27,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 RATES = {"full": 1e-4, "embeddings": 1e-4, "embeddings-first": 1e-4, "top-layers": 1e-4, "ia3": 1e-2}
 USUAL_RATE = 1e-3
 SEED, POS_SEEDS = 0, [0, 1, 2]
+PEFT = ("tinylora", "ln_tuning", "hra", "fourierft", "lokr", "vera", "randlora", "oft", "boft", "loha")
 
 
 def options_of(tuning: str, arguments: argparse.Namespace) -> Any:
@@ -119,6 +120,20 @@ def measure(tuning: str, source: Path, arguments: argparse.Namespace) -> dict[st
     }  # fmt: skip
 
 
+def peft_sizes(source: Path) -> dict[str, int]:
+    """Count what some types of the tuning `peft` train in a model's body, with their own defaults."""
+    from transformers import AutoConfig, AutoModelForMaskedLM
+
+    from adapt.tuning.peft_ import PeftOptions, prepare
+
+    found = {}
+    for kind in PEFT:
+        model = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(source, vocab_size=1000))  # the body counts
+        prepare(model, PeftOptions(type=kind, embeddings=False, head=False))
+        found[kind] = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
 def _plain(folder: Path) -> Any:
     from transformers import AutoModelForMaskedLM
 
@@ -136,6 +151,7 @@ def write(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
         f"{arguments.size} --batch-tokens {arguments.batch_tokens} --words {arguments.words} --sentences "
         f"{arguments.sentences}",
         "source": arguments.name, "data": arguments.data.name, "versions": versions(),
+        "peft_trained_parameters": peft_sizes(arguments.source),
     }  # fmt: skip
     (DOCS / "adapters.json").write_text(json.dumps({"made": made, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     lines = [
@@ -170,6 +186,15 @@ def write(rows: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
         "invertible adapters have a ReLU of their own between two layers: no plain model computes them, so they lie "
         "beside it in a file of their own, which `adapt.tuning.adapters.load_tuned` reads; without it transformers "
         "loads the plain model, and the run's card and `lexigraft export` say so.",
+        "",
+        "`peft` is any other type that the package has, its own options beside it: `pretrain: {tuning: peft, "
+        "tuning_options: {peft: {type: loha, options: {r: 4}}}}`. Each is merged as LoRA is; types that cannot be are "
+        "refused with the reason when the file is read, and a test trains and merges all others, on an encoder and a "
+        "decoder. Counted, not trained: what some of them train in this body with their own defaults.",
+        "",
+        f"| type | {' | '.join(made['peft_trained_parameters'])} |",
+        f"| --- |{' ---: |' * len(PEFT)}",
+        f"| trained parameters | {' | '.join(f'{n:,}' for n in made['peft_trained_parameters'].values())} |",
         "",
         "| tuning | use it when | not when |",
         "| --- | --- | --- |",
