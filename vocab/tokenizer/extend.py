@@ -284,7 +284,7 @@ def _facts(
         "unknown_after": int((after.ids == now.roles.get("unk", -1)).sum()),
     }
     if others is not None:
-        facts |= _changed(*(cut_lines(view, Lines(others)) for view in (was, now)), first)
+        facts |= _changed(cut_lines(was, Lines(others)), cut_lines(now, Lines(others)), first)
     return facts
 
 
