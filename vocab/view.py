@@ -181,6 +181,12 @@ class Vocabulary:
             _FILES[key] = view
         return _FILES[key]
 
+    def without_tokenizer(self) -> Vocabulary:
+        """Return a copy that says all that is known of the tokens and cuts no text: a tokenizer takes much memory."""
+        made = copy.copy(self)
+        del made.backend
+        return made
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the tokens, their kinds and roles, in the order of their ids."""

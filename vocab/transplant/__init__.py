@@ -112,14 +112,17 @@ def transplant(
     clock("mixing")
     made = chosen.mixture if chosen is not None else None
     mixture = (chain.run(problem, links, settings) if made is None else made).edit(written)
+    evidence = problem.vectors.kind if problem.vectors else "none"
+    # What nothing needs any more makes room for the model's body.
+    del problem
+    setting.drop_evidence()
+    if score is False:
+        setting.drop_old_tokenizer()
     facts: dict[str, Any] = {} if chosen is None else {"auto": chosen.facts}
     if by_frequency:
         clock("bias")
         mixture, facts["output_bias"] = with_prior(setting, mixture)
-    return finish(
-        setting, mixture, links, clock, evidence=problem.vectors.kind if problem.vectors else "none", score=score,
-        facts=facts,
-    )  # fmt: skip
+    return finish(setting, mixture, links, clock, evidence=evidence, score=score, facts=facts)
 
 
 def __getattr__(name: str) -> Any:

@@ -103,14 +103,14 @@ class Carrier:
         return copy.deepcopy(self.model)
 
     def filled(self, rows: PreTrainedModel) -> PreTrainedModel | None:
-        """Load the body around new rows; the old ones, which `model` holds, are not read again.
+        """Load the body around rows, which are neither read again nor copied.
 
         Args:
-            rows: this skeleton with other rows (see `vocab.transplant.apply.with_rows`).
+            rows: this skeleton, or one with other rows (see `vocab.transplant.apply.with_rows`).
 
         Returns:
-            A whole model of its own; None where there is no skeleton, the checkpoint does not name every tensor, or
-            other tensors are tied in it than in the class.
+            A whole model, its body of its own; None where there is no skeleton, the checkpoint does not name every
+            tensor, or other tensors are tied in it than in the class.
         """
         import torch
 
@@ -118,17 +118,23 @@ class Carrier:
         if files is None:
             return None
         weight: Any = rows.get_input_embeddings().weight
-        made: Any = type(rows)(rows.config).eval()
+        with torch.random.fork_rng(devices=[]):  # what a class draws for its tensors is written over
+            made: Any = type(rows)(rows.config).eval()
         made.to(weight.dtype)
         here, there = (model.state_dict(keep_vars=True) for model in (made, rows))
         in_file = _names_in_file(rows, there, files)
         known: set[int] = set()
         for name, tensor in here.items():
             value = there.get(name)
-            if value is not None and value.is_meta:
+            row = value is not None and not value.is_meta
+            if value is not None and not row:
                 value = next((_read(files[found], found) for found in in_file.get(name, ())), None)
-            if value is not None and value.shape == tensor.shape:
-                known.add(id(tensor))
+            if value is None or value.shape != tensor.shape or id(tensor) in known:
+                continue
+            known.add(id(tensor))
+            if row and value.dtype == tensor.dtype:
+                swap(made, tensor, value.detach())
+            else:
                 with torch.no_grad():
                     tensor.copy_(value)
         tied, asked = (len({id(tensor) for tensor in state.values()}) for state in (here, there))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lexigraft import InputError
+from vocab.memory import give_back
 from vocab.vectors.evidence import Evidence
 from vocab.vectors.words import WordFile
 
@@ -81,6 +82,7 @@ def token_vectors(
     from vocab.vectors.counts import encode
 
     ids, starts = encode(vocabulary, texts, progress)
+    give_back()
     if not len(ids):
         raise InputError("the text is empty", found="no token in it", expected="lines in the language")
     frequency = np.bincount(ids, minlength=len(vocabulary))
