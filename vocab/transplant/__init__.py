@@ -157,7 +157,6 @@ def finish(
     from vocab.transplant.graft import Graft
     from vocab.transplant.sentences import retrieval
     from vocab.transplant.start import before_training
-    from vocab.transplant.template import with_template
 
     measured = dict(facts)
     if names := [file.stem.removeprefix("adapter-") for file in setting.carrier.adapters]:
@@ -170,7 +169,7 @@ def finish(
         measured["before_training"] = before_training(setting, mixture, " -> ".join(links), heldout=heldout)
         measured["retrieval"] = retrieval(setting, mixture)
     clock("applying")
-    setting.tokenizer = with_template(setting.tokenizer, setting.old_tokenizer, setting.notes)
+    setting.drop_old_tokenizer()
     setting.notes += put_on(setting.carrier.model, mixture, setting.old, setting.new)
     clock("reporting")
     place = here()
