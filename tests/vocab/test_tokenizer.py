@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections import Counter
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, BertConfig
 
 from lexigraft import InputError
 from tests.vocab.invented_text import SIZES, SOURCES, TEXT, bert, gpt2, lines, llama2, llama3, roberta, xlmr
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.algorithm import ALGORITHMS, Task, covered
+from vocab.tokenizer.candidates import candidates
+from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.shell import pre_tokeniser_state
-from vocab.tokenizer.unigram import learn_model, seeds
+from vocab.tokenizer.train import _cutter
+from vocab.tokenizer.unigram import learn_model
 from vocab.view import Kind, Vocabulary
 
 NAMES = ALGORITHMS.names
@@ -230,10 +235,44 @@ def test_sentencepiece_files(kind, fallback, tmp_path: Path):
 
 
 def test_candidates():
-    found = seeds({"▁ab": 2, "b": 1, "▁xyz": 1}, longest=2)
-    assert found == {"▁a": 2, "ab": 2}  # b is a letter, ▁ab too long, ▁xyz occurs once
-    assert seeds({"▁ab": 2, "▁abc": 1}, longest=3) == {"▁ab": 3, "▁a": 3, "ab": 3}
+    found = candidates({"▁ab": 2, "b": 1, "▁xyz": 1}, longest=2)
+    assert len(found) == 2
+    assert list(found.best(9)) == [("ab", 2), ("▁a", 2)]  # b is a letter, ▁ab too long, ▁xyz occurs once
+    assert list(candidates({"▁ab": 2, "▁abc": 1}, longest=3).best(2)) == [("▁ab", 3), ("ab", 3)]
+    assert len(candidates({"a": 5}, longest=3)) == len(candidates({"ab": 5}, longest=1)) == 0
     assert [covered({"a": 97, "b": 2, "c": 1}, share) for share in (1.0, 0.99, 0.98, 0.97, 0.5)] == [3, 2, 2, 1, 1]
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text("aé▁\U00010400", min_size=1), st.integers(1, 3)), st.integers(1, 20), st.integers(1, 9))
+def test_candidates_are_all_that_occurs_twice(counts: dict[str, int], longest: int, most: int):
+    wanted: Counter[str] = Counter()
+    for part, count in counts.items():
+        for start, end in combinations(range(len(part) + 1), 2):
+            wanted[part[start:end]] += count * (2 <= end - start <= longest)
+    ranked = sorted(wanted, key=lambda piece: (-wanted[piece] * len(piece), piece))
+    ranked = [(piece, wanted[piece]) for piece in ranked if wanted[piece] > 1]
+    found = candidates(counts, longest)
+    assert len(found) == len(ranked)
+    assert list(found.best(most)) == ranked[:most]
+
+
+@pytest.mark.parametrize("punctuation", ["words", "keep"])
+@pytest.mark.parametrize("family", ["metaspace", "byte-level", "wordpiece"])
+@settings(deadline=None)
+@given(text=st.lists(st.sampled_from(["<0x4A>", *"aZ7é'’,-@.▁ 한\u0301"]), max_size=12).map("".join))
+def test_words_are_cut_by_their_shape_as_the_pre_tokeniser_cuts_them(family: str, punctuation: str, text: str):
+    """Words that differ in ASCII letters and digits alone are cut alike, so that one of them is looked at."""
+    options = {"tweets": True, "split_digits": True, "closers": "'", "byte_fallback": True}
+    state = pre_tokeniser_state(family, BuildOptions(punctuation=punctuation, **options))
+    pre_tokeniser = pre_tokenizers.Sequence([])
+    pre_tokeniser.__setstate__(json.dumps(state).encode())
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokeniser
+    cut = _cutter(backend, across=False)
+    mark = " " if family == "byte-level" else ""
+    for word in text.split() + text.swapcase().split():
+        assert cut(word) == [part for part, _ in pre_tokeniser.pre_tokenize_str(mark + word)]
 
 
 @pytest.mark.parametrize("algorithm", SIZED)

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from lexigraft import InputError
 from tests.vocab.invented_text import TEXT
-from vocab.tokenizer import load_tokenizer, train_tokenizer, unigram
+from vocab.tokenizer import candidates, load_tokenizer, train_tokenizer
 from vocab.tokenizer.algorithm import Task
 from vocab.tokenizer.counting import count, letters_of, notices
 from vocab.tokenizer.sentencepiece_model import read_model
@@ -161,10 +161,10 @@ def test_notices():
 
 def test_a_sample_is_said_to_be_one(monkeypatch):
     assert sampled(Task({"▁ab": 9, "▁abc": 1}, (), None, 9, 2, 1.0, False, 2)) == []
-    monkeypatch.setattr(unigram, "_MOST_POSITIONS", 7)  # ▁ab takes 3 x 2 places, ▁abc would take 8
+    monkeypatch.setattr(candidates, "_MOST_POSITIONS", 7)  # ▁ab takes 3 x 2 places, ▁abc would take 8
     said = "candidates come from the 1 most frequent words, 90.0% of the text; scores from all"
     assert sampled(Task({"▁ab": 9, "▁abc": 1}, (), None, 9, 2, 1.0, False, 2)) == [said]
-    monkeypatch.setattr(unigram, "_MOST_POSITIONS", 1000)
+    monkeypatch.setattr(candidates, "_MOST_POSITIONS", 1000)
     assert "most frequent words" in train_tokenizer(TEXT, vocab_size=80).facts["notices"][0]
 
 

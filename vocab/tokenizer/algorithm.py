@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lexigraft import InputError
 from vocab.registry import Registry
+from vocab.tokenizer.tally import letters as letters_in
+from vocab.tokenizer.tally import ranked
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -167,15 +168,12 @@ def covered(counts: Mapping[str, int], share: float) -> int:
 
 def ranked_letters(task: Task) -> tuple[list[str], list[str]]:
     """Return the characters that get a piece of their own, the most frequent first, and those that get none."""
-    letters: Counter[str] = Counter()
-    for part, count in task.counts.items():
-        for letter in part:
-            letters[letter] += count
+    letters = letters_in(task.counts)
     for piece in task.given:  # without its letters a piece cannot be made
         letters.update(dict.fromkeys(piece, max(letters.values(), default=1)))
-    ranked = [letter for letter, _ in sorted(letters.items(), key=lambda item: (-item[1], item[0]))]
+    order = ranked(letters)
     kept = covered(letters, task.character_coverage)
-    return ranked[:kept], ranked[kept:]
+    return order[:kept], order[kept:]
 
 
 ALGORITHMS: Registry[Algorithm] = Registry("vocab.tokenizer", "algorithm")

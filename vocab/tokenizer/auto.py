@@ -11,6 +11,7 @@ from typing import Any
 
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Task, TooFewPieces, TooManyPieces, tokenizer_of
+from vocab.tokenizer.tally import letters as letters_in
 
 _SIZES = tuple(1000 * 2**n for n in range(9))
 _ENOUGH = 100
@@ -113,10 +114,7 @@ def _measured(
         for index in cut(part):
             pieces += count
             code -= count * math.log2((seen[index] + 1) / total)
-    letters: Counter[str] = Counter()
-    for part, count in task.counts.items():
-        for letter in part:
-            letters[letter] += count
+    letters = letters_in(task.counts)
     characters = letters.total()
     entropy = -sum(n / characters * math.log2(n / characters) for n in letters.values())
     names = [entry[0] for entry in model["vocab"]] if isinstance(model["vocab"], list) else list(model["vocab"])

@@ -31,6 +31,7 @@ from typing import Any
 
 from vocab.tokenizer.algorithm import Algorithm, Task, tokenizer_of
 from vocab.tokenizer.bpe import merged
+from vocab.tokenizer.tally import ranked
 from vocab.tokenizer.unigram import unigram_model, with_given
 
 _LONGEST = 100  # characters; longer parts are no words
@@ -78,7 +79,7 @@ def cutters(task: Task, model: Mapping[str, Any]) -> list[dict[str, Any]]:
     later: dict[str, str] = {}
     left_whole: set[str] = set()
     rounds = 0
-    for part, _ in sorted(task.counts.items(), key=lambda item: (-item[1], item[0])):
+    for part in ranked(task.counts):
         cut = chosen(part, scores, longest) if len(part) <= _LONGEST else None
         if cut is None or found(part) == cut:
             continue

@@ -11,8 +11,9 @@ from typing import Any
 
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import Algorithm, Task, TooFewPieces, TooManyPieces, ranked_letters
+from vocab.tokenizer.tally import ranked
 
-_CHUNK = 1000
+_CHUNK, _TEXT = 1000, 1 << 14
 _PRIVATE = range(0xF0000, 0x10FFFE)  # two planes that no text has characters of
 
 
@@ -53,7 +54,7 @@ def merged(task: Task, *, alphabet: tuple[str, ...] = ()) -> dict[str, Any]:
     counts = Counter(task.counts if alphabet else _within_alphabet(task))
     most = max(counts.values(), default=0)
     counts.update(dict.fromkeys(task.given, most))
-    kept = len(alphabet) or len({letter for part in counts for letter in part})
+    kept = len(alphabet) or len(set("".join(counts)))
     least = len(task.reserved) + kept
     if task.vocab_size < least:
         raise TooFewPieces(task, least)
@@ -96,8 +97,8 @@ def continued(model: dict[str, Any], task: Task, wanted: int, *, longest: int) -
     old = models.BPE(model["vocab"], merges, unk_token=task.unk, fuse_unk=True)
     letters: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    for part, count in _ranked(task.counts):
-        run = ""
+    for part in ranked(task.counts):
+        count, run = task.counts[part], ""
         for token in old.tokenize(part):
             if token.value == task.unk:  # nothing is joined across what is not known
                 counts[run] += count
@@ -146,22 +147,27 @@ def _within_alphabet(task: Task) -> Mapping[str, int]:
     if not rare:
         return task.counts
     cut = re.compile(f"[{re.escape(''.join(rare))}]+")
-    counts: Counter[str] = Counter()
-    for part, count in task.counts.items():
+    counts = Counter(task.counts)
+    for part in filter(cut.search, task.counts):
+        count = counts.pop(part)
         for piece in cut.split(part):
             counts[piece] += count
     del counts[""]
     return counts
 
 
-def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
 def _repeated(counts: Mapping[str, int]) -> Iterator[str]:
-    for part, count in _ranked(counts):
-        for start in range(0, count, _CHUNK):
-            yield f"{part} " * min(_CHUNK, count - start)
+    """Write parts as often as they occur, in texts of some thousand characters: each text costs a call."""
+    texts: list[str] = []
+    size = 0
+    for part in ranked(counts):
+        for start in range(0, counts[part], _CHUNK):
+            texts.append(f"{part} " * min(_CHUNK, counts[part] - start))
+            size += len(texts[-1])
+            if size >= _TEXT:
+                yield "".join(texts)
+                texts, size = [], 0
+    yield "".join(texts)
 
 
 SPEC = Algorithm(

@@ -11,6 +11,7 @@ from typing import Any
 
 from lexigraft import InputError
 from vocab.tokenizer.tally import Tally
+from vocab.tokenizer.tally import letters as letters_in
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 _HELD = 20  # one line in so many is held out
@@ -105,10 +106,7 @@ def letters_of(words: Mapping[str, int]) -> Counter[str]:
     Raises:
         InputError: half a character stands among them.
     """
-    letters: Counter[str] = Counter()
-    for word, number in words.items():
-        for letter in word:
-            letters[letter] += number
+    letters = letters_in(words)
     halves = [letter for letter in letters if "\ud800" <= letter <= "\udfff"]
     if halves:
         raise InputError(

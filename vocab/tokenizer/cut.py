@@ -33,6 +33,7 @@ _FEW = 20
 CHARACTERS = 1 << 22  # read at a time
 _LONGEST = 20_000  # characters of a line on which something is checked
 _CHECKED = 500
+_FORMS = frozenset({"NFC", "NFD", "NFKC", "NFKD", "Precompiled"})
 _LOCAL = frozenset(
     {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "BertNormalizer", "Precompiled"}
 )
@@ -195,6 +196,21 @@ def looks_at_words_alone(backend: Any) -> bool:
     return bool(cutters) and _cuts_at_spaces(cutters[0])
 
 
+def keeps_ascii(backend: Any) -> bool:
+    """Whether a normaliser leaves words of ASCII letters and digits as they are, but for a space before them.
+
+    Args:
+        backend: a `tokenizers.Tokenizer`.
+    """
+    parts = parts_of(state_of(backend.normalizer))
+    forms = [part for part in parts if part["type"] in _FORMS]
+    spaces = [part for part in parts if part["type"] in ("Strip", "Prepend") or _is_of_spaces(part)]
+    if len(forms) + len(spaces) != len(parts):
+        return False
+    normalise = str if backend.normalizer is None else backend.normalizer.normalize_str
+    return all(normalise(letter).strip() == letter for letter in ascii_letters + digits)
+
+
 def _is_local(part: dict[str, Any]) -> bool:
     if part["type"] == "Replace":
         found = part["pattern"].get("String", " ") + part["content"]  # of patterns, only those that find white space
@@ -327,12 +343,9 @@ def _without(view: Vocabulary, cutters: list[dict[str, Any]], *, unsigned: bool,
 
 def _kept_as_written(view: Vocabulary, lexicon: Lexicon) -> np.ndarray:
     """Mark words that the normaliser leaves as they are, but for a space before them; bool (words,)."""
-    parts = parts_of(state_of(view.backend.normalizer))
-    forms = {part["type"] for part in parts if part["type"] in ("NFC", "NFD", "NFKC", "NFKD", "Precompiled")}
-    spaces = [part for part in parts if part["type"] in ("Strip", "Prepend") or _is_of_spaces(part)]
-    ascii_kept = all(view.normalise(letter).strip() == letter for letter in ascii_letters + digits)
-    if len(forms) + len(spaces) != len(parts) or not ascii_kept:
+    if not keeps_ascii(view.backend):
         return np.zeros(len(lexicon), dtype=bool)
+    forms = {part["type"] for part in parts_of(state_of(view.backend.normalizer))} & _FORMS
     return lexicon.composed if forms <= {"NFC"} else lexicon.every(ascii_letters + digits)
 
 

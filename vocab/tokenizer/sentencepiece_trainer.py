@@ -9,6 +9,7 @@ from typing import Any
 
 from lexigraft import InputError
 from vocab.tokenizer.algorithm import Task, TooFewPieces, TooManyPieces
+from vocab.tokenizer.tally import ranked
 
 _UNK = "<unk>"
 
@@ -64,8 +65,8 @@ def train(task: Task, kind: str, **more: Any) -> bytes:
 
 
 def _sentences(task: Task) -> Iterator[str]:
-    for part, count in sorted(task.counts.items(), key=lambda item: (-item[1], item[0])):
-        yield f"{part}\t{count}"
+    for part in ranked(task.counts):
+        yield f"{part}\t{task.counts[part]}"
 
 
 def _explained(task: Task, reason: str) -> InputError:

@@ -6,7 +6,7 @@ import heapq
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -90,6 +90,30 @@ class Tally:
             else:
                 self.left_out += count
         return kept
+
+
+def ranked(counts: Mapping[str, int]) -> list[str]:
+    """Return the strings, the most frequent first, and equally frequent ones in the order of their code points."""
+    strings = sorted(counts)
+    strings.sort(key=counts.__getitem__, reverse=True)  # stable, in reverse too
+    return strings
+
+
+def as_frequent(counts: Mapping[str, int]) -> dict[int, list[str]]:
+    """Put strings that occur equally often together: most of a text's words share a few counts."""
+    groups: dict[int, list[str]] = {}
+    for string, count in counts.items():
+        groups.setdefault(count, []).append(string)
+    return groups
+
+
+def letters(counts: Mapping[str, int]) -> Counter[str]:
+    """Count the characters of strings that occur so often."""
+    found: Counter[str] = Counter()
+    for count, strings in as_frequent(counts).items():
+        for letter, number in Counter("".join(strings)).items():
+            found[letter] += number * count
+    return found
 
 
 def _entries(stream: IO[str]) -> Iterable[tuple[str, int]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,6 +17,7 @@ from lexigraft import InputError
 from vocab.tokenizer.algorithm import ALGORITHMS, Algorithm, Task, Units
 from vocab.tokenizer.auto import choose
 from vocab.tokenizer.counting import Counted, Progress, altered, count, joined, letters_of, normal_form, notices
+from vocab.tokenizer.cut import keeps_ascii
 from vocab.tokenizer.like import Likeness, default, override, post_processor_state
 from vocab.tokenizer.like import like as likeness_of
 from vocab.tokenizer.load import load_tokenizer, wrap
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
     from vocab.compare.marks import Marks
 
+_SHAPES = 10_000
+_ALIKE = str.maketrans(ascii_letters + digits, "x" * len(ascii_letters) + "0" * len(digits))
 _LONGEST = 1000  # characters of one part: a text without spaces is learnt from in pieces
 _MARKS = {"metaspace": "▁", "byte-level": "Ġ", "wordpiece": ""}
 
@@ -127,7 +133,8 @@ def train_tokenizer(
         task = replace(task, counts=parts + held, vocab_size=size)
     if chosen.limits is not None:
         facts["notices"] += chosen.limits(task)
-    tokenizer = _finished(chosen, task, likeness, settings, units, shell)
+    with _nothing_collected():
+        tokenizer = _finished(chosen, task, likeness, settings, units, shell)
     facts |= {"algorithm": settings.algorithm, "vocab_size": len(tokenizer), "punctuation": punctuation}
     facts["notices"] += [] if marks is None else marks.disregarded(tokenizer)
     tokenizer.facts = facts
@@ -198,23 +205,49 @@ def _backend(state: dict[str, Any]) -> Tokenizer:
 
 def _parts(words: Counter[str], backend: Tokenizer, *, across: bool) -> Counter[str]:
     """Normalise words and cut them into the parts that pieces may lie in; empties what is given, to save memory."""
-    normalise, cut = backend.normalizer.normalize_str, backend.pre_tokenizer.pre_tokenize_str
-    # Words stand after a space; a normaliser that puts none before the text leaves it to the pre-tokeniser to see one.
-    mark = " " if not across and cut(" x")[0][0] == "Ġx" else ""
-    normal: Counter[str] = Counter()
+    normalise, cut = backend.normalizer.normalize_str, _cutter(backend, across=across)
+    kept = not across and keeps_ascii(backend)
     parts: Counter[str] = Counter()
+    known = parts.get
     while words:
         word, number = words.popitem()
-        # White space ends whatever a normaliser looks at: each distinct word is normalised once.
-        for part in [normalise(word)] if across else normalise(word).split():
-            normal[part] += number
-    del normal[""]
-    while normal:
-        word, number = normal.popitem()
-        for part, _ in cut(mark + word):
-            for start in range(0, len(part), _LONGEST):
-                parts[part[start : start + _LONGEST]] += number
+        if kept and word.isascii() and word.isalnum():
+            normal = [word]
+        else:  # white space ends whatever a normaliser looks at: each distinct word is normalised once
+            normal = [normalise(word)] if across else normalise(word).split()
+        for text in filter(None, normal):
+            for part in cut(text):
+                parts[part] = known(part, 0) + number
+    for part in [part for part in parts if len(part) > _LONGEST]:
+        number = parts.pop(part)
+        for start in range(0, len(part), _LONGEST):
+            parts[part[start : start + _LONGEST]] += number
     return parts
+
+
+def _cutter(backend: Tokenizer, *, across: bool) -> Callable[[str], list[str]]:
+    """Make what cuts a normalised word into parts.
+
+    Our own pre-tokenisers, which cut all that is counted by words, take all letters alike, and all digits. So words
+    that differ in nothing but ASCII letters and digits are cut at the same places, and one of them is looked at.
+    """
+    split = backend.pre_tokenizer.pre_tokenize_str
+    if across:
+        return lambda line: [part for part, _ in split(line)]
+    # Words stand after a space; a normaliser that puts none before the text leaves it to the pre-tokeniser to see one.
+    mark = " " if split(" x")[0][0] == "Ġx" else ""
+    places: dict[str, list[tuple[str, int, int]]] = {}  # what is put before a part, its begin and end in the word
+
+    def cut(word: str) -> list[str]:
+        shape = word if "<0x" in word else word.translate(_ALIKE)  # but for what is written like a byte
+        if shape not in places:
+            found = [(part, max(start - len(mark), 0), end - len(mark)) for part, (start, end) in split(mark + shape)]
+            if len(places) == _SHAPES or not all(part.endswith(shape[start:end]) for part, start, end in found):
+                return [part for part, _ in split(mark + word)]
+            places[shape] = [(part.removesuffix(shape[start:end]), start, end) for part, start, end in found]
+        return [before + word[start:end] for before, start, end in places[shape]]
+
+    return cut
 
 
 def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algorithm) -> tuple[str, ...]:
@@ -258,6 +291,18 @@ def _falls_back(source: PreTrainedTokenizerFast | None) -> bool:
     return source is not None and '"ByteFallback"' in json.dumps(
         json.loads(source.backend_tokenizer.decoder.__getstate__()) if source.backend_tokenizer.decoder else {}
     )
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Let no cycles be looked for meanwhile: vocabularies are long lists of short ones, and looking took 6 to 8 %."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _finished(

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vocab.tokenizer.algorithm import Algorithm, Task, TooManyPieces
+from vocab.tokenizer.candidates import candidates, with_room
 from vocab.tokenizer.sentencepiece_trainer import train
 
 # Eight candidates a piece give the same fertility as all candidates, in a third of the time.
 _SEEDS_A_PIECE, _FEW_SEEDS, _MOST_SEEDS = 8, 16_000, 1_000_000
-_MOST_POSITIONS = 20_000_000
 _AHEAD = 1e-3
 
 
@@ -56,70 +56,25 @@ def unigram_model(task: Task, pieces: list[tuple[str, float]]) -> dict[str, Any]
 
 def learn_model(task: Task) -> bytes:
     """Learn the pieces; returns the serialised SentencePiece model, whose only control piece is the unknown one."""
-    candidates = seeds(task.counts, task.max_piece_length)
+    found = candidates(task.counts, task.max_piece_length)
     few = min(max(_SEEDS_A_PIECE * task.vocab_size, _FEW_SEEDS), _MOST_SEEDS)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "seeds.tsv"
         try:
-            return _train(task, _best(candidates, few), file)
+            return _train(task, found.best(few), file)
         except TooManyPieces:
-            if len(candidates) <= few:
+            if len(found) <= few:
                 raise
-        return _train(task, _best(candidates, _MOST_SEEDS), file)
-
-
-def seeds(counts: Mapping[str, int], longest: int) -> dict[str, int]:
-    """Collect the candidates: everything within a part that occurs twice or more.
-
-    sentencepiece counts in how many *different* words a candidate occurs, so that a frequent word that is always
-    written alike is no candidate at all. Counting occurrences gives 4 to 8 % fewer pieces a word on held-out Hausa
-    and Yoruba (16k pieces).
-
-    Args:
-        counts: part -> how often it occurs.
-        longest: longest candidate, in characters.
-
-    Returns:
-        Candidate of two characters or more -> occurrences.
-    """
-    found: dict[str, int] = {}
-    known = found.get
-    for part, count in _with_room(counts, longest):
-        size = len(part)
-        for start in range(size - 1):
-            for end in range(start + 2, (start + longest if start + longest < size else size) + 1):
-                piece = part[start:end]
-                found[piece] = known(piece, 0) + count
-    return {piece: count for piece, count in found.items() if count > 1}
-
-
-def _with_room(counts: Mapping[str, int], longest: int) -> list[tuple[str, int]]:
-    """Return the most frequent parts, as many as there is room to collect candidates from."""
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    room = _MOST_POSITIONS
-    for place, (part, _) in enumerate(ranked):
-        room -= len(part) * min(len(part), longest)
-        if room < 0:
-            return ranked[:place]
-    return ranked
+        return _train(task, found.best(_MOST_SEEDS), file)
 
 
 def sampled(task: Task) -> list[str]:
     """Say where candidates come from a sample only: the most frequent parts of a large text."""
-    used = _with_room(task.counts, task.max_piece_length)
+    used = with_room(task.counts, task.max_piece_length)
     if len(used) == len(task.counts):
         return []
-    share = sum(count for _, count in used) / sum(task.counts.values())
+    share = sum(map(task.counts.__getitem__, used)) / sum(task.counts.values())
     return [f"candidates come from the {len(used):,} most frequent words, {share:.1%} of the text; scores from all"]
-
-
-def _best(candidates: Mapping[str, int], most: int) -> list[tuple[str, int]]:
-    """Return the candidates with the largest occurrences times length, the largest first."""
-    entries = list(candidates.items())
-    if len(entries) > most:
-        weights = sorted((count * len(piece) for piece, count in entries), reverse=True)
-        entries = [(piece, count) for piece, count in entries if count * len(piece) >= weights[most - 1]]
-    return sorted(entries, key=lambda item: (-item[1] * len(item[0]), item[0]))[:most]
 
 
 def with_given(pieces: list[tuple[str, float]], given: tuple[str, ...]) -> list[tuple[str, float]]:
@@ -158,9 +113,9 @@ def _best_cut(piece: str, scores: Mapping[str, float]) -> float | None:
     return best[-1] if best[-1] > -math.inf else None
 
 
-def _train(task: Task, candidates: list[tuple[str, int]], file: Path) -> bytes:
+def _train(task: Task, pieces: Iterable[tuple[str, int]], file: Path) -> bytes:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(f"{piece}\t{count}\n" for piece, count in candidates)
+        stream.writelines(f"{piece}\t{count}\n" for piece, count in pieces)
     return train(task, "unigram", seed_sentencepieces_file=str(file))
 
 
