@@ -3,6 +3,9 @@
 Inside `with computing_on(...)` a step that asks `here()` gets a `Place` to multiply on with torch, or None: then numpy
 and scipy do it, as ever. What is drawn is drawn on the processor and what is made comes back to it: samples and files
 are the same wherever they were computed, but for the last digits, since sums are taken in another order.
+
+No GPU was at hand: the code was tried with torch on the processor; tests/vocab/test_device.py holds a GPU against that
+where there is one.
 """
 
 from __future__ import annotations
