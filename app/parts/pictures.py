@@ -36,8 +36,8 @@ def chart(picture: Picture) -> alt.LayerChart | alt.FacetChart:
         ]
     elif picture.mark == "points":
         marks = [
-            _interval(base),
             base.mark_point(size=90, filled=True, opacity=1).encode(y=y, shape=alt.Shape("tokenizer:N", **who)),
+            _interval(base),
         ]
     else:
         beside = alt.XOffset("tokenizer:N", sort=None)

@@ -50,8 +50,7 @@ def load(name: str, patience: float = _PATIENCE) -> Vocabulary:
     text = str(place).strip()
     if text.startswith(("\\\\", "//")) or "://" in text:
         raise InputError("an address is no tokenizer", found=repr(text[:80]), expected="a folder or a hub id")
-    key = (text, _changed(Path(text)))
-    futures = _futures()
+    key, futures = _key(place), _futures()
     future = futures.get(key)
     if future is None:
         future = futures[key] = Future()
@@ -66,6 +65,17 @@ def load(name: str, patience: float = _PATIENCE) -> Vocabulary:
     except Exception as error:
         futures.pop(key, None)
         raise InputError(f"cannot load the tokenizer {text}", found=f"{type(error).__name__}: {error}"[:300]) from error
+
+
+def is_loading(name: str) -> bool:
+    """Say whether a tokenizer that was asked for is still being loaded."""
+    future = _futures().get(_key(at_hand().get(name, name)))
+    return future is not None and not future.done()
+
+
+def _key(place: str | Path) -> tuple[str, float]:
+    text = str(place).strip()
+    return text, _changed(Path(text))
 
 
 @st.cache_resource

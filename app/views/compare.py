@@ -10,7 +10,7 @@ import streamlit as st
 from app.parts import whole_text
 from app.parts.guard import messages, plain
 from app.parts.pieces import Cut, facts_html, table_html
-from app.parts.tokenizers import StillLoading, at_hand, load
+from app.parts.tokenizers import StillLoading, at_hand, is_loading, load
 from lexigraft import InputError
 from vocab.compare.pieces import pieces
 
@@ -56,7 +56,7 @@ def page() -> None:
     if not text.strip():
         st.info("Type some text.")
         return
-    cuts, late = [], False
+    cuts, late = [], []
     for name in chosen:  # all begin to load before the first is waited for
         with suppress(InputError):
             load(name, patience=0)
@@ -66,15 +66,21 @@ def page() -> None:
                 view = load(name)
             cuts.append(Cut(name, view, pieces(view, text), text))
         except StillLoading as error:
-            late = True
+            late.append(name)
             st.info(plain(f"{name}: {error}"), icon=":material/hourglass_top:")
         except InputError as error:
             st.error(plain(f"{name}: {error}"), icon=":material/error:")
     if late:
-        st.button("Look again", key="look_again", icon=":material/refresh:")
+        st.fragment(_await, run_every=2.0)(late)
     if cuts:
         _draw(cuts)
         whole_text.draw([cut.name for cut in cuts])
+
+
+def _await(names: list[str]) -> None:
+    """Draw the page anew once one of the tokenizers is there, or cannot be had."""
+    if not all(map(is_loading, names)):
+        st.rerun()
 
 
 def _take_sample() -> None:

@@ -32,6 +32,7 @@ def page() -> None:
     try:
         run = find(name)
     except InputError as error:
+        st.title("No such run", anchor=False)
         st.error(plain(str(error)))
         return
     _one(run)

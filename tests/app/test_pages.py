@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
+
+from vocab.compare import measure
+from vocab.compare.pictures import pictures
 
 from .conftest import NASTY, write_run
 
@@ -251,8 +256,45 @@ def test_compare_on_a_whole_text(app, tiny_source, runs, tmp_path):
     assert "0 words in fewer pieces" in "".join(m.value for m in test.markdown)
     assert "Marks (TSV)" in {b.label for b in test.download_button}
     assert "<img" not in drawn(test)
+    assert {"Table (CSV)", "Table (Markdown)", "Table (LaTeX)", "Points (CSV)"} <= {
+        b.label for b in test.download_button
+    }
+    charts = [json.loads(chart.proto.spec) for chart in test.get("vega_lite_chart")]
+    axes = [[chart["layer"][0]["encoding"][axis].get("title") for axis in "xy"] for chart in charts]
+    assert axes == [[p.x.title, p.y.title] for p in pictures(measure({"x": tiny_source}, file))], "no parity"
+    given = {"tokenizers": str(tiny_source), "text": "walking", "file": str(file)}
+    test = app("views/compare.py", **given, parallel=f"swa = {file}, {file}\nnya={file},{file}")
+    assert sound(test) and not test.error
+    assert len(test.get("vega_lite_chart")) == len(charts) + 1 and "parity" in drawn(test)
+    test = app("views/compare.py", **given, parallel="swa")
+    assert sound(test) and "names no parallel text" in test.error[0].value
     missing = app("views/compare.py", tokenizers=str(tiny_source), text="walking", file=str(tmp_path / "no.txt"))
     assert sound(missing) and "no such text file" in missing.error[0].value
+
+
+def test_compare_draws_what_is_there_while_another_is_loaded(app, tiny_source, tmp_path, monkeypatch):
+    """A tokenizer that takes long holds nothing up, and is drawn once it is there."""
+    import shutil
+    from threading import Event
+
+    from app.parts import tokenizers
+
+    slow, gate, work = tmp_path / "slow", Event(), tokenizers._work
+    shutil.copytree(tiny_source, slow)
+
+    def wait(future, place):
+        assert str(place) != str(slow) or gate.wait(60)
+        work(future, place)
+
+    monkeypatch.setattr(tokenizers, "_work", wait)
+    monkeypatch.setattr(tokenizers.load, "__defaults__", (0.2,))
+    tokenizers.Vocabulary.of(tiny_source)
+    test = app("views/compare.py", tokenizers=[str(tiny_source), str(slow)], text="walking")
+    assert sound(test) and tokenizers.is_loading(str(slow)) and "still being loaded" in test.info[-1].value
+    gate.set()
+    monkeypatch.setattr(tokenizers.load, "__defaults__", (60.0,))
+    test.run()
+    assert sound(test) and not test.info and f"<h4>{slow}</h4>" in drawn(test)
 
 
 def test_compare_without_tokenizer_or_text(app, tiny_source):
