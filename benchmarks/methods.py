@@ -196,10 +196,10 @@ A source with a language-modelling head also gets its output bias shifted, which
 The whole call's peak beyond the two matrices, libraries left out, is 521 to 528 MB, 285 of them the source's tokenizer;
 with that shift 558 MB.
 
-What the rows are worth before any training, beside deepfocus's own (`--heldout FILE --parallel FILE FILE`, 16,000 tokens,
-Hausa; the source with its head warmed up for 200 steps): accuracy@1 over 500 pairs of parallel text, pseudo-bits per
-character over 120 held-out words. One draw of each side's random rows, seed 42, which is deepfocus's own; 95 % intervals of
-the difference, paired over pairs or words:
+What the rows are worth before any training, beside deepfocus's own (`--heldout FILE --parallel FILE FILE`; Hausa,
+16,000 tokens; the source with its head warmed up for 200 steps): accuracy@1 over 500 pairs of parallel text,
+pseudo-bits per character over 120 held-out words. One draw of each side's random rows, seed 42, deepfocus's default;
+95 % intervals of the difference, paired over pairs or words:
 
 | | source | deepfocus | ours, FOCUS | ours, default chain | default less deepfocus |
 | --- | ---: | ---: | ---: | ---: | ---: |
