@@ -241,8 +241,10 @@ def _cutter(backend: Tokenizer, *, across: bool) -> Callable[[str], list[str]]:
     def cut(word: str) -> list[str]:
         shape = word if "<0x" in word else word.translate(_ALIKE)  # but for what is written like a byte
         if shape not in places:
-            found = [(part, max(start - len(mark), 0), end - len(mark)) for part, (start, end) in split(mark + shape)]
-            if len(places) == _SHAPES or not all(part.endswith(shape[start:end]) for part, start, end in found):
+            alone = len(places) == _SHAPES or (mark and not word.isascii())  # other letters are written as bytes there
+            cuts = [] if alone else split(mark + shape)
+            found = [(part, max(start - len(mark), 0), end - len(mark)) for part, (start, end) in cuts]
+            if alone or not all(part.endswith(shape[start:end]) for part, start, end in found):
                 return [part for part, _ in split(mark + word)]
             places[shape] = [(part.removesuffix(shape[start:end]), start, end) for part, start, end in found]
         return [before + word[start:end] for before, start, end in places[shape]]
