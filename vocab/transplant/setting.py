@@ -27,17 +27,48 @@ PUBLISHED_EVIDENCE = "fasttext"
 WITHOUT_TEXT = "characters"
 
 
+class _Old:
+    """The source's tokenizer, loaded when it is first asked for: evidence, which takes memory too, is made before it.
+
+    Args:
+        carrier: the source model, without new rows before anything here has been asked for.
+        where: what the tokenizer is loaded from.
+    """
+
+    def __init__(self, carrier: Carrier, where: Any) -> None:
+        self.carrier, self.where = carrier, where
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerFast | None:
+        from vocab.tokenizer.load import load_tokenizer
+
+        return load_tokenizer(self.where)
+
+    @cached_property
+    def known(self) -> tuple[Vocabulary, dict[str, Any]]:
+        """The tokenizer's view, and the model's matrices, which are held against it."""
+        from vocab.transplant.apply import matrices_of
+        from vocab.view import Vocabulary
+
+        view = Vocabulary.of(self.tokenizer)
+        give_back()
+        return view, matrices_of(self.carrier.model, view)
+
+    def drop(self) -> None:
+        """Let go of the tokenizer; what is known of its tokens stays."""
+        view, matrices = self.known
+        self.tokenizer, self.where = None, None
+        self.known = (view.without_tokenizer(), matrices)
+
+
 @dataclass
 class Setting:
     """All that methods are given, and the model that the rows are for. Make one with `Setting.of`.
 
     Attributes:
         carrier: the source model, or its skeleton; a copy of its own.
-        old_tokenizer: the source's tokenizer; None once it was let go of.
         tokenizer: the new tokenizer.
-        old: view of the source vocabulary.
         new: view of the target vocabulary.
-        matrices: the model's matrices by role, see `vocab.transplant.apply.matrices_of`.
         texts: lines in the language, or None.
         vectors: what the caller gave as vectors: an array, `Evidence`, a kind of them, or None.
         source_vectors: vectors of the source's tokens, or None.
@@ -47,11 +78,9 @@ class Setting:
     """
 
     carrier: Carrier
-    old_tokenizer: PreTrainedTokenizerFast | None
+    _old: _Old
     tokenizer: PreTrainedTokenizerFast
-    old: Vocabulary
     new: Vocabulary
-    matrices: dict[str, Any]
     texts: Any = None
     vectors: Any = None
     source_vectors: Any = None
@@ -78,7 +107,6 @@ class Setting:
         """
         from vocab.tokenizer.load import load_tokenizer
         from vocab.tokenizer.texts import Lines
-        from vocab.transplant.apply import matrices_of
         from vocab.view import Vocabulary
 
         seed = given.get("seed", 0)
@@ -86,15 +114,24 @@ class Setting:
             raise InputError("a seed is a whole number from 0", found=repr(seed))
         texts = None if texts is None else Lines(texts)
         tokenizer = load_tokenizer(target)
-        carrier, old_tokenizer = _source(source, source_tokenizer, trust_remote_code)
-        old = Vocabulary.of(old_tokenizer)
+        carrier, old = _source(source, source_tokenizer, trust_remote_code)
         extra = {name: given.pop(name, None) for name in ("dictionary", "parallel", "helper")}
-        made = cls(
-            carrier, old_tokenizer, tokenizer, old, Vocabulary.of(tokenizer), matrices_of(carrier.model, old), texts,
-            extra={**extra, "texts": texts}, **given,
-        )  # fmt: skip
-        give_back()
-        return made
+        return cls(carrier, old, tokenizer, Vocabulary.of(tokenizer), texts, extra={**extra, "texts": texts}, **given)
+
+    @property
+    def old_tokenizer(self) -> PreTrainedTokenizerFast | None:
+        """The source's tokenizer; None once it was let go of."""
+        return self._old.tokenizer
+
+    @property
+    def old(self) -> Vocabulary:
+        """View of the source vocabulary."""
+        return self._old.known[0]
+
+    @property
+    def matrices(self) -> dict[str, Any]:
+        """The source model's matrices by role, see `vocab.transplant.apply.matrices_of`."""
+        return self._old.known[1]
 
     def problem(self, links: tuple[str, ...], *, default: bool, vectors: Any = None) -> Problem:
         """Pose the problem to a chain.
@@ -159,7 +196,7 @@ class Setting:
         """Let go of the old tokenizer, once nothing is cut with it any more: 300 MB where it has 250,000 pieces."""
         if self.old_tokenizer is not None:
             self.tokenizer = with_template(self.tokenizer, self.old_tokenizer, self.notes)
-            self.old_tokenizer, self.old = None, self.old.without_tokenizer()
+            self._old.drop()
             give_back()
 
     @cached_property
@@ -175,14 +212,13 @@ class Setting:
         return np.bincount(encode(self.new, self.texts)[0], minlength=len(self.new))
 
 
-def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[Carrier, PreTrainedTokenizerFast]:
-    """Load the source model, or as much of it as is needed, and its tokenizer."""
-    from vocab.tokenizer.load import load_tokenizer
+def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[Carrier, _Old]:
+    """Load the source model, or as much of it as is needed, and say where its tokenizer is."""
     from vocab.transplant.skeleton import Carrier
 
     if isinstance(source, str | Path):
         carrier = Carrier.load(source, trust_remote_code=trust_remote_code)
-        return carrier, load_tokenizer(source if tokenizer is None else tokenizer)
+        return carrier, _Old(carrier, source if tokenizer is None else tokenizer)
     if not hasattr(source, "get_input_embeddings"):
         raise InputError("this is no model", found=type(source).__name__, expected="a folder, a hub id or a model")
     where = tokenizer if tokenizer is not None else getattr(source, "name_or_path", "")
@@ -190,4 +226,5 @@ def _source(source: Any, tokenizer: Any, trust_remote_code: bool) -> tuple[Carri
         raise InputError(
             "the source model does not say where its tokenizer is", expected="source_tokenizer=: folder or tokenizer"
         )
-    return Carrier.of(source), load_tokenizer(where)
+    carrier = Carrier.of(source)
+    return carrier, _Old(carrier, where)
