@@ -223,3 +223,68 @@ def test_a_transplant_is_the_same_and_says_where_it_was_made(where, method, tiny
     files = [{file.name: file.stat().st_size for file in made.save(tmp_path / made.report["device"]).iterdir()
               if file.suffix == ".safetensors"} for made in (here, there)]  # fmt: skip
     assert files[0] == files[1]
+
+
+FAKE = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from vocab.head import Predictor
+from vocab.score import sample_words, word_bits
+from vocab.transplant import prior, trial
+from vocab.transplant.sentences import embed
+from vocab.transplant.setting import Setting
+_setup_privateuseone_for_python_backend("imagined")
+there = torch.device("imagined", 0)
+mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+FakeTensor.cpu, FakeTensor.__float__ = lambda tensor: tensor, lambda tensor: 0.0
+FakeTensor.numpy = lambda tensor: np.zeros(tensor.shape, np.float32)
+def brought(model):
+    known = {}
+    for module in model.modules():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None and id(tensor) not in known:
+                    fake = FakeTensor(mode, tensor.detach().to("meta"), there)
+                    known[id(tensor)] = torch.nn.Parameter(fake) if isinstance(tensor, torch.nn.Parameter) else fake
+                tensors[name] = None if tensor is None else known[id(tensor)]
+    return model
+lines = Path(sys.argv[3]).read_text(encoding="utf-8").splitlines()
+take_apart = Predictor.__dict__["of"]
+for causal, source in enumerate(sys.argv[1:3]):
+    setting = Setting.of(source, source, texts=lines)
+    model = setting.carrier.fresh()
+    predictor = Predictor.of(model)
+    Predictor.of = lambda model: predictor  # it compares numbers, which are not there
+    options = trial.TrialOptions(sequence_length=16, steps=2, heldout_tokens=256)
+    batch = trial.Exercise.of(setting, options, bool(causal)).train[0]
+    brought(model)
+    with mode:
+        trial._nats(predictor, batch).mean().backward()
+        assert {p.grad.device for p in model.parameters()} == {there}
+        assert len(word_bits(model, setting.tokenizer, lines[:5], sample_words(lines[:5], 3, 0)).bits) == 3
+        if not causal:
+            assert len(embed(model, setting.tokenizer, lines[:3])) == 3
+            states, labels, weight, bias = prior._asked(setting, setting.mixture("subwords -> mean"), model)
+            assert {states.device, labels.device, weight.device, bias.device} == {there}
+            prior._loss(states, labels, weight, bias)
+        try:  # what trial._nats has just done, with tensors that were left behind
+            predictor.gathered(torch.from_numpy(batch.ids), None, torch.from_numpy(batch.flat))
+        except (NotImplementedError, RuntimeError):
+            pass
+        else:
+            raise SystemExit("tensors on two devices went unseen")
+    Predictor.of = take_apart
+"""
+
+
+def test_models_that_are_asked_leave_nothing_on_the_processor(tiny_source, tiny_decoder, language):
+    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
+        pytest.skip(f"torch {torch.__version__} has no devices that are imagined")
+    files = map(str, (tiny_source, tiny_decoder, language / "text.txt"))
+    done = subprocess.run([sys.executable, "-c", FAKE, *files], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
