@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[float, float, dict[str, Any]], None]
-LOGITS = 1 << 24  # logits in memory at a time
+LOGITS = 1 << 23  # logits in memory at a time
 CONTEXT = 50  # characters on either side of a word where models are compared: enough to order them
 _MARKS = str.maketrans("", "", "\u2581\u200b")  # SentencePiece's word mark
 
@@ -124,19 +124,15 @@ def sample_lines(texts: Iterable[str], n: int, seed: int) -> list[str]:
     return [line for _, line in sorted(kept)]
 
 
-def side_by_side(
-    systems: Iterable[tuple[str, Any, Any]], lines: Sequence[str], words: Sequence[Word], *, context: int = CONTEXT
-) -> dict[str, Any]:
+def side_by_side(systems: Iterable[tuple[str, Any, Windows]], words: Sequence[Word]) -> dict[str, Any]:
     """Score the same words in the same text under several models, the last of which the others are held against.
 
     Words that any of the tokenizers cannot write, alters, or cuts into too many pieces are left out for all.
 
     Args:
-        systems: (name, model, tokenizer), one at a time, so that they need not all be in memory.
-        lines: the text.
-        words: the words, as `sample_words` gives them.
-        context: characters that a word is seen with on either side, at most. Counted in tokens, a model with longer
-            ones would be shown more.
+        systems: (name, model, the words as its tokenizer cuts them), one at a time, so that they need not all be in
+            memory.
+        words: the words.
 
     Returns:
         `kind` (bits or pseudo-bits); `drawn`, `words` scored and share `excluded`; and `models`: by name the `value` in
@@ -146,9 +142,10 @@ def side_by_side(
     Raises:
         InputError: a model that cannot be scored, models of different kinds, or no word that all can write.
     """
-    alone = [_alone(lines[word.line], number, word, context) for number, word in enumerate(words)]
-    lines, words = [line for line, _ in alone], [word for _, word in alone]
-    found = {name: word_bits(model, tokenizer, lines, words) for name, model, tokenizer in systems}
+    found: dict[str, WordBits] = {}
+    for name, model, windows in systems:
+        found[name] = bits_of(model, windows)
+        del model  # before the next one is made
     kinds = sorted({score.kind for score in found.values()})
     if len(kinds) != 1:
         raise InputError("bits and pseudo-bits are never compared", found=" and ".join(kinds))
@@ -173,6 +170,19 @@ def side_by_side(
     }  # fmt: skip
 
 
+def in_context(lines: Sequence[str], words: Sequence[Word], context: int = CONTEXT) -> tuple[list[str], list[Word]]:
+    """Give each word a line of its own: what stands around it, as much of it for any tokenizer.
+
+    Args:
+        lines: the text.
+        words: the words, as `sample_words` gives them.
+        context: characters that a word is seen with on either side, at most. Counted in tokens, a model with longer
+            ones would be shown more.
+    """
+    alone = [_alone(lines[word.line], number, word, context) for number, word in enumerate(words)]
+    return [line for line, _ in alone], [word for _, word in alone]
+
+
 def _alone(line: str, number: int, word: Word, context: int) -> tuple[str, Word]:
     """Cut a line to what stands within some characters of a word, in whole words, and say where the word is then."""
     start, end = max(0, word.start - context), min(len(line), word.end + context)
@@ -193,6 +203,57 @@ class _Place:
     status: str
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Words as a model is asked for them.
+
+    Attributes:
+        rows: what the model reads, and what is asked of it where.
+        pieces: how many pieces each word has.
+        status: of each word, see `WordBits`.
+        pad: token that rows are filled up with.
+        room: tokens that a row has at most.
+        causal: the model reads from left to right.
+    """
+
+    rows: list[_Row]
+    pieces: NDArray[np.int64]
+    status: list[str]
+    pad: int
+    room: int
+    causal: bool
+
+
+def windows_of(
+    model: Any, tokenizer: Any, lines: Sequence[str], words: Sequence[Word], *, context_tokens: int = 128
+) -> Windows:
+    """Cut words and what stands around them as a model will be asked for them.
+
+    Args:
+        model: the model; its class and configuration are looked at, its weights are not.
+        tokenizer: its fast tokenizer, which is not needed afterwards.
+        lines: the text the words are from.
+        words: which words, as `sample_words` gives them.
+        context_tokens: tokens of a window, specials included; the word stands in its middle (a decoder: at its end).
+
+    Raises:
+        InputError: the model has no language-modelling head, or the tokenizer no mask token (masked model).
+    """
+    if model.get_output_embeddings() is None:
+        raise InputError("this model has no language-modelling head", found=type(model).__name__)
+    causal = is_causal(model)
+    if not causal and tokenizer.mask_token_id is None:
+        raise InputError("scoring a masked model needs a mask token", found="a tokenizer without one")
+    room = min(context_tokens, getattr(model.config, "max_position_embeddings", None) or context_tokens)
+    places = _places(tokenizer, lines, words, room - (1 if causal else 2))
+    pieces = np.array([place.last - place.first for place in places], dtype=np.int64)
+    windows = _causal_windows if causal else _masked_windows
+    rows = [row for number, place in enumerate(places) if place.status != "too_long"
+            for row in windows(number, place, tokenizer, room)]  # fmt: skip
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    return Windows(rows, pieces, [place.status for place in places], pad, room, causal)
+
+
 def word_bits(
     model: Any,
     tokenizer: Any,
@@ -203,54 +264,41 @@ def word_bits(
     batch_tokens: int = 2048,
     progress: Progress | None = None,
 ) -> WordBits:
+    """Score words under a language model: `windows_of`, then `bits_of`."""
+    windows = windows_of(model, tokenizer, lines, words, context_tokens=context_tokens)
+    return bits_of(model, windows, batch_tokens=batch_tokens, progress=progress)
+
+
+def bits_of(model: Any, windows: Windows, *, batch_tokens: int = 2048, progress: Progress | None = None) -> WordBits:
     """Score words under a language model.
 
     Args:
         model: a transformers model with a language-modelling head, masked or causal; put in eval mode and back.
-        tokenizer: its fast tokenizer.
-        lines: the text the words are from.
-        words: which words, as `sample_words` gives them.
-        context_tokens: tokens of a window, specials included; the word stands in its middle (a decoder: at its end).
+        windows: the words, as `windows_of` cuts them.
         batch_tokens: tokens that go through the model at once.
         progress: told windows done and all windows.
 
     Returns:
         Bits, pieces and status of each word.
-
-    Raises:
-        InputError: the model has no language-modelling head, or the tokenizer no mask token (masked model).
     """
     import torch
 
     from vocab.head import Predictor
 
-    if model.get_output_embeddings() is None:
-        raise InputError("this model has no language-modelling head", found=type(model).__name__)
-    causal = is_causal(model)
-    if not causal and tokenizer.mask_token_id is None:
-        raise InputError("scoring a masked model needs a mask token", found="a tokenizer without one")
-    room = min(context_tokens, getattr(model.config, "max_position_embeddings", None) or context_tokens)
-    places = _places(tokenizer, lines, words, room - (1 if causal else 2))
-    status = [place.status for place in places]
-    pieces = np.array([place.last - place.first for place in places], dtype=np.int64)
-    windows = _causal_windows if causal else _masked_windows
-    rows = [row for number, place in enumerate(places) if place.status != "too_long"
-            for row in windows(number, place, tokenizer, room)]  # fmt: skip
-
-    bits = np.zeros(len(words))
+    rows = windows.rows
+    bits = np.zeros(len(windows.status))
     training = model.training
     model.eval()
     predictor = Predictor.of(model)
     chunk = max(1, LOGITS // model.get_output_embeddings().weight.shape[0])
     if predictor.full:
-        batch_tokens = min(batch_tokens, max(room, chunk))
+        batch_tokens = min(batch_tokens, max(windows.room, chunk))
     device = model.get_input_embeddings().weight.device
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     done = 0
     try:
         for group in _groups(rows, batch_tokens):
             longest = max(len(row.ids) for row in group)
-            ids = np.full((len(group), longest), pad, dtype=np.int64)
+            ids = np.full((len(group), longest), windows.pad, dtype=np.int64)
             attention = np.zeros(ids.shape, dtype=np.int64)
             for r, row in enumerate(group):
                 ids[r, : len(row.ids)], attention[r, : len(row.ids)] = row.ids, 1
@@ -273,8 +321,8 @@ def word_bits(
                 progress(done, len(rows), {})
     finally:
         model.train(training)
-    bits[[s == "too_long" for s in status]] = np.nan
-    return WordBits(bits, pieces, status, "bits" if causal else "pseudo-bits")
+    bits[[s == "too_long" for s in windows.status]] = np.nan
+    return WordBits(bits, windows.pieces, windows.status, "bits" if windows.causal else "pseudo-bits")
 
 
 @dataclass(frozen=True)

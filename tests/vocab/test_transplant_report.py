@@ -13,7 +13,7 @@ import torch
 import vocab
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
-from vocab.score import Word, sample_lines, sample_words, side_by_side, word_bits
+from vocab.score import Word, in_context, sample_lines, sample_words, side_by_side, windows_of, word_bits
 from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant.explain import explain
 from vocab.transplant.load import load_model
@@ -161,7 +161,8 @@ def test_scores_side_by_side_are_those_of_each_word_alone(graft, tiny_source, tm
     words = sample_words([text], 25, 0)
     systems = [("source", load_model(tiny_source), load_tokenizer(tiny_source)),
                ("graft", load_model(graft.save(tmp_path)), TARGET)]  # fmt: skip
-    found = side_by_side(systems, [text], words)
+    alone = in_context([text], words)
+    found = side_by_side([(name, model, windows_of(model, cuts, *alone)) for name, model, cuts in systems], alone[1])
     assert found["excluded"] == 0
     for name, model, tokenizer in systems:
         by_hand = sum(naive_bits(model, tokenizer, text, word) for word in words) / sum(len(w.text) for w in words)
@@ -216,11 +217,13 @@ def test_words_that_one_model_cannot_write_are_left_out_for_all(tiny_source):
     model, old = load_model(tiny_source), load_tokenizer(tiny_source)
     lines = ["tree Tree tree"]
     words = [Word(0, 0, 4, "tree"), Word(0, 5, 9, "Tree"), Word(0, 10, 14, "tree")]
-    found = side_by_side([("a", model, old), ("b", model, old)], lines, words)
+    lines, words = in_context(lines, words)
+    windows = windows_of(model, old, lines, words)
+    found = side_by_side([("a", model, windows), ("b", model, windows)], words)
     assert found["words"] == 2 and found["excluded"] == pytest.approx(1 / 3)
     assert found["models"]["a"]["against"] == [0, 0, 0]
     with pytest.raises(InputError, match="no word that all models can write"):
-        side_by_side([("a", model, old)], lines, words[1:2])
+        side_by_side([("a", model, windows_of(model, old, lines, words[1:2]))], words[1:2])
 
 
 def test_lines_are_drawn_in_order_and_seeded():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vocab.mixture import Mixture
     from vocab.transplant.graft import Graft
     from vocab.transplant.setting import Setting
+    from vocab.transplant.start import Asked
 
 Progress = Callable[[float, float, dict[str, Any]], None]
 AUTO = "auto"
@@ -82,10 +83,12 @@ def transplant(
     Raises:
         InputError: something given does not fit; see the message.
     """
+    from vocab.memory import give_back
     from vocab.mixture_join import read_edits
     from vocab.transplant import auto, chain
     from vocab.transplant.prior import with_prior
     from vocab.transplant.setting import Setting
+    from vocab.transplant.start import words_asked
 
     if bias not in (None, "frequency", "mixed"):
         raise InputError("unknown way to make the output bias", found=repr(bias), expected="frequency or mixed")
@@ -116,13 +119,15 @@ def transplant(
     # What nothing needs any more makes room for the model's body.
     del problem
     setting.drop_evidence()
-    if score is False:
+    asked = None if score is False else words_asked(setting, score)
+    if not isinstance(asked, str):
         setting.drop_old_tokenizer()
     facts: dict[str, Any] = {} if chosen is None else {"auto": chosen.facts}
     if by_frequency:
         clock("bias")
         mixture, facts["output_bias"] = with_prior(setting, mixture)
-    return finish(setting, mixture, links, clock, evidence=evidence, score=score, facts=facts)
+        give_back()
+    return finish(setting, mixture, links, clock, evidence=evidence, asked=asked, facts=facts)
 
 
 def __getattr__(name: str) -> Any:
@@ -135,8 +140,8 @@ def __getattr__(name: str) -> Any:
 
 
 def finish(
-    setting: Setting, mixture: Mixture, links: tuple[str, ...], clock: Clock, *, evidence: str, score: Any,
-    facts: dict[str, Any],
+    setting: Setting, mixture: Mixture, links: tuple[str, ...], clock: Clock, *, evidence: str,
+    asked: Asked | str | None, facts: dict[str, Any],
 ) -> Graft:  # fmt: skip
     """Put a mixture on the model that a setting holds, look at what came of it, and report.
 
@@ -146,7 +151,7 @@ def finish(
         links: the methods, for the report.
         clock: tells of the steps that are left: applying, scoring if asked for, reporting.
         evidence: what tokens were compared by.
-        score: whether models are scored before training, and on what; see `transplant`.
+        asked: words that models are scored on before training, or why they cannot be; None: they are not to be.
         facts: what the report holds besides.
 
     Returns:
@@ -163,10 +168,9 @@ def finish(
         setting.notes.append(
             f"adapters go along as they are ({', '.join(names)}); what is measured here is without them"
         )
-    if score is not False:
+    if asked is not None:
         clock("scoring")
-        heldout = None if score is True else score
-        measured["before_training"] = before_training(setting, mixture, " -> ".join(links), heldout=heldout)
+        measured["before_training"] = before_training(setting, mixture, " -> ".join(links), asked)
         measured["retrieval"] = retrieval(setting, mixture)
     clock("applying")
     setting.drop_old_tokenizer()

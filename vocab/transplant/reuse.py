@@ -10,6 +10,7 @@ from vocab.device import DeviceName, by_device
 from vocab.mixture import SPECIAL, Mixture
 from vocab.mixture_join import EDIT
 from vocab.transplant import Clock, Progress, finish
+from vocab.transplant.start import words_asked
 
 if TYPE_CHECKING:
     from vocab.transplant.graft import Graft
@@ -69,4 +70,5 @@ def apply_mixture(
     made_by = [name for name in made.names if name in made.methods() and name not in ("", SPECIAL, EDIT)]
     # Rows that a method copies stand under `copy` before its own.
     links = tuple(name for name in made_by if name != "copy") or tuple(made_by)
-    return finish(setting, made, links, clock, evidence="that of the mixture", score=score, facts={})
+    asked = None if score is False else words_asked(setting, score)
+    return finish(setting, made, links, clock, evidence="that of the mixture", asked=asked, facts={})

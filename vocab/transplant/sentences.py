@@ -125,7 +125,7 @@ def retrieval(setting: Setting, mixture: Mixture) -> dict[str, Any] | None:
         pooling = pooling_of(setting.carrier.folder)
     except InputError as error:
         return {"note": f"Retrieval was not measured: {error}"}
-    before = placed(setting.carrier.fresh())
+    before = placed(setting.carrier.fresh(shared=True))
     here = embed(before, setting.old_tokenizer, first, pooling)
     models = {"source": embed(before, setting.old_tokenizer, second, pooling)}
     put_on(before, mixture, setting.old, setting.new)

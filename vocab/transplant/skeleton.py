@@ -96,11 +96,23 @@ class Carrier:
         """Files of adapters beside the weights. They belong to the body, whose width no new vocabulary changes."""
         return [] if self.folder is None else sorted(self.folder.glob(_ADAPTERS))
 
-    def fresh(self) -> PreTrainedModel:
-        """Return a whole model as it was before any row was put on, if `model` is untouched or lies in a folder."""
-        if self.folder is not None:
-            return load_model(self.folder, trust_remote_code=self.trust_remote_code)
-        return copy.deepcopy(self.model)
+    def fresh(self, *, shared: bool = False) -> PreTrainedModel:
+        """Return a whole model as it was before any row was put on, if `model` is untouched or lies in a folder.
+
+        Args:
+            shared: what the skeleton holds is not loaded again but stands in both: only while `model` is untouched, and
+                for a model that is not trained.
+        """
+        if self.folder is None:
+            return copy.deepcopy(self.model)
+        made = load_model(self.folder, trust_remote_code=self.trust_remote_code)
+        if shared and not self.whole:
+            here = made.state_dict(keep_vars=True)
+            for name, tensor in self.model.state_dict().items():
+                old = here.get(name)
+                if not tensor.is_meta and old is not None and (old.shape, old.dtype) == (tensor.shape, tensor.dtype):
+                    swap(made, old, tensor)
+        return made
 
     def filled(self, rows: PreTrainedModel) -> PreTrainedModel | None:
         """Load the body around rows, which are neither read again nor copied.

@@ -7,39 +7,97 @@ floor) and under the graft. A model without a language-modelling head cannot be 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
 from vocab.device import placed
+from vocab.memory import give_back
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
+    from vocab.score import Windows, Word
     from vocab.transplant.setting import Setting
 
 WORDS = 100
 FLOOR = "copy + random"
 
 
-def before_training(setting: Setting, mixture: Mixture, name: str, *, heldout: Any = None) -> dict[str, Any]:
-    """Score source, floor and graft on words of the texts.
+@dataclass(frozen=True)
+class Asked:
+    """Words of a text, cut as the source and the graft will be asked for them.
+
+    Attributes:
+        words: each in a line of its own.
+        before: as the source's tokenizer cuts them.
+        after: as the new one does.
+        text: what they were drawn from, for the report.
+    """
+
+    words: list[Word]
+    before: Windows
+    after: Windows
+    text: str
+
+
+def words_asked(setting: Setting, score: Any) -> Asked | str:
+    """Draw the words that models will be scored on; what needs the source's tokenizer is done then.
 
     Args:
-        setting: what the transplant started from.
-        mixture: how the rows are made.
-        name: what the report calls the graft.
-        heldout: text that the evidence was not made from; None: the setting's texts.
+        setting: what the transplant starts from.
+        score: text that the evidence was not made from; True: the setting's texts.
 
     Returns:
-        See `score_rows`.
+        The words, or why nothing can be scored.
     """
+    from vocab.score import in_context, sample_lines, sample_words, windows_of
+    from vocab.tokenizer.texts import Lines
+
+    texts = setting.texts if score is True else Lines(score)
+    if why := cannot_be_scored(setting):
+        return why
+    if texts is None:
+        return "No text was given: nothing was scored before training."
+    lines = sample_lines(texts, WORDS, setting.seed)
+    lines, words = in_context(lines, sample_words(lines, WORDS, setting.seed))
+    tokenizers = (setting.old_tokenizer, setting.tokenizer)
+    try:
+        before, after = (windows_of(setting.carrier.model, tokenizer, lines, words) for tokenizer in tokenizers)
+    except InputError as error:
+        return f"Not scored before training: {error}"
+    return Asked(words, before, after, "the text that rows were made with" if score is True else "held-out text")
+
+
+def before_training(setting: Setting, mixture: Mixture, name: str, asked: Asked | str) -> dict[str, Any]:
+    """Score source, floor and graft on the same words.
+
+    Args:
+        setting: what the transplant starts from; its carrier does not have new rows yet.
+        mixture: how the rows are made.
+        name: what the report calls the graft.
+        asked: what `words_asked` gave.
+
+    Returns:
+        What `vocab.score.side_by_side` returns, with `text` saying what was scored; only a `note` where nothing can be.
+    """
+    from vocab.score import side_by_side
+
+    if isinstance(asked, str):
+        return {"note": asked}
+    try:
+        found = side_by_side(_systems(setting, {FLOOR: _floor(setting), name: mixture}, asked), asked.words)
+    except InputError as error:
+        return {"note": f"Not scored before training: {error}"}
+    return {**found, "text": asked.text}
+
+
+def _floor(setting: Setting) -> Mixture:
+    """Make the rows that copying alone gives."""
     from vocab.transplant import chain
     from vocab.transplant.method import Problem
 
-    if cannot_be_scored(setting) is None and (setting.texts is not None or heldout is not None):
-        problem = Problem(setting.old, setting.new, setting.matrices, seed=setting.seed)
-        floor = chain.run(problem, chain.parse("copy -> random"))
-        return score_rows(setting, {FLOOR: floor, name: mixture}, heldout=heldout)
-    return score_rows(setting, {name: mixture}, heldout=heldout)
+    problem = Problem(setting.old, setting.new, setting.matrices, seed=setting.seed)
+    return chain.run(problem, chain.parse("copy -> random"))
 
 
 def cannot_be_scored(setting: Setting) -> str | None:
@@ -52,42 +110,11 @@ def cannot_be_scored(setting: Setting) -> str | None:
     return None
 
 
-def score_rows(
-    setting: Setting, rows: Mapping[str, Mixture], *, heldout: Any = None, words: int = WORDS
-) -> dict[str, Any]:
-    """Score the source model and the model with each of some mixtures' rows, on the same words.
-
-    Args:
-        setting: what the transplant starts from; its carrier does not have new rows yet.
-        rows: mixtures by name; the others are held against the last.
-        heldout: text that the evidence was not made from; None: the setting's texts.
-        words: how many words are drawn.
-
-    Returns:
-        What `vocab.score.side_by_side` returns, with `text` saying what was scored; only a `note` where the model
-        cannot be scored, or there is no text.
-    """
-    from vocab.score import sample_lines, sample_words, side_by_side
-    from vocab.tokenizer.texts import Lines
-
-    texts = setting.texts if heldout is None else Lines(heldout)
-    if why := cannot_be_scored(setting):
-        return {"note": why}
-    if texts is None:
-        return {"note": "No text was given: nothing was scored before training."}
-    lines = sample_lines(texts, words, setting.seed)
-    chosen = sample_words(lines, words, setting.seed)
-    try:
-        found = side_by_side(_systems(setting, rows), lines, chosen)
-    except InputError as error:
-        return {"note": f"Not scored before training: {error}"}
-    return {**found, "text": "the text that rows were made with" if heldout is None else "held-out text"}
-
-
-def _systems(setting: Setting, rows: Mapping[str, Mixture]) -> Iterator[tuple[str, Any, Any]]:
+def _systems(setting: Setting, rows: Mapping[str, Mixture], asked: Asked) -> Iterator[tuple[str, Any, Windows]]:
     from vocab.transplant.apply import with_rows
 
-    model = placed(setting.carrier.fresh())
-    yield "source", model, setting.old_tokenizer
+    model = placed(setting.carrier.fresh(shared=True))
+    yield "source", model, asked.before
     for name, mixture in rows.items():
-        yield name, with_rows(model, mixture, setting.old, setting.new), setting.tokenizer
+        give_back()
+        yield name, with_rows(model, mixture, setting.old, setting.new), asked.after
