@@ -193,8 +193,10 @@ processor, one thread; source of 250,037 pieces without a head, 5.4 MB of Hausa,
 One run each; FOCUS proper at 16,000 in three: 25.0x, 27.7x and 28.1x. It takes 2.2 and 3.6 times the bare matrix
 product; 99.9 % of its rows are deepfocus's at cosine 0.9999, the lowest .95 and .92. Loading is left out on both sides.
 A source with a language-modelling head also gets its output bias shifted, which takes some 4 s and loads its body.
-The whole call's peak beyond the two matrices, libraries left out, is 436 MB at 16,000 tokens, some 300 of them the
-source's tokenizer. With a head, the check before training loads the source whole: more than 1 GB.
+The whole call's peak beyond the two matrices, libraries left out and some 300 MB of the source's tokenizer included
+(`python -m benchmarks.transplant_memory SOURCE TARGET TEXT`, 16,000 and 50,000 tokens): 454 and 502 MB without a head;
+with one, its bias shifted, 446 and 501, and 491 and 517 with the check before training, which loads the body. Before
+the tokenizer was let go of in time, the last took 770 MB and more. FOCUS as published, 16,000 tokens: 482 MB.
 
 What the rows are worth before any training, beside deepfocus's own (`--heldout FILE --parallel FILE FILE`; Hausa,
 16,000 tokens; the source with its head warmed up for 200 steps): accuracy@1 over 500 pairs of parallel text,

@@ -34,6 +34,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks import transplant_methods as methods
 from benchmarks import transplant_quality as quality
+from benchmarks.transplant_memory import apart, reset_peak, status
 from vocab.device import Place, computing_on, here, told
 
 REPEATS = 3
@@ -166,21 +167,6 @@ def deepfocus(
     return json.loads((folder / "facts.json").read_text())
 
 
-def reset_peak() -> int | None:
-    """Forget this process's peak of memory and give what it holds now, in bytes; None where the system cannot."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return memory("VmRSS")
-    except OSError:
-        return None
-
-
-def memory(line: str) -> int:
-    """Read a line of this process's memory from the system, in bytes."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(next(part for part in status.splitlines() if part.startswith(line)).split()[1])
-
-
 def ours(source: Path, target: Path, text: Path, clock: Callable[[], float]) -> dict[str, float]:
     """Time our steps, each from what the step before left."""
     import torch
@@ -218,7 +204,7 @@ def ours(source: Path, target: Path, text: Path, clock: Callable[[], float]) -> 
     mixture = timed("rows, default chain", lambda: chain.run(problem, links, options))
     made = timed("apply", lambda: mixture.apply(matrix))
     if before is not None:
-        seconds["extra megabytes"] = (memory("VmHWM") - before - made.nbytes) / 1e6
+        seconds["extra megabytes"] = (status("VmHWM") - before - made.nbytes) / 1e6
     seconds["random"] = mixture.methods().get("random", 0) / len(new)
     return seconds
 
@@ -326,6 +312,7 @@ def measure(arguments: argparse.Namespace) -> None:
                 continue
             print(f"\n{size:,} tokens ({arguments.algorithm})", flush=True)
             own = ours(arguments.source, target, arguments.text, clock)
+            print(f"  {apart(arguments.source, target, arguments.text)}")
             if python is None:
                 for step in own:
                     print(f"  {step:24s} {own[step]:8.2f}")
