@@ -195,8 +195,8 @@ product; 99.9 % of its rows are deepfocus's at cosine 0.9999, the lowest .95 and
 A source with a language-modelling head also gets its output bias shifted, which takes some 4 s and loads its body.
 The whole call's peak beyond the two matrices, libraries left out and some 300 MB of the source's tokenizer included
 (`python -m benchmarks.transplant_memory SOURCE TARGET TEXT`, 16,000 and 50,000 tokens): 454 and 502 MB without a head;
-with one, its bias shifted, 446 and 501, and 491 and 517 with the check before training, which loads the body. Before
-the tokenizer was let go of in time, the last took 770 MB and more. FOCUS as published, 16,000 tokens: 482 MB.
+with one, its bias shifted, 446 and 501, and 467 and some 560 with the check before training, which loads the body.
+Before the tokenizer was let go of in time, the last took 770 MB and more. FOCUS as published, 16,000 tokens: 482 MB.
 
 What the rows are worth before any training, beside deepfocus's own (`--heldout FILE --parallel FILE FILE`; Hausa,
 16,000 tokens; the source with its head warmed up for 200 steps): accuracy@1 over 500 pairs of parallel text,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[float, float, dict[str, Any]], None]
-LOGITS = 1 << 23  # logits in memory at a time
+LOGITS = 1 << 22  # logits in memory at a time
 CONTEXT = 50  # characters on either side of a word where models are compared: enough to order them
 _MARKS = str.maketrans("", "", "\u2581\u200b")  # SentencePiece's word mark
 
