@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -13,7 +10,8 @@ from adapt.config import load
 from adapt.pretrain import device
 from adapt.stages.transplant import device_of
 from lexigraft import InputError
-from tests.conftest import ROOT, write_config
+from tests.conftest import write_config
+from tests.imagined import run_there
 
 
 @pytest.fixture
@@ -73,26 +71,12 @@ FAKE = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 from adapt.evaluate import features, finetune
 from adapt.pretrain import step
 from tests.adapt.pretraining import options, setup_on
-_setup_privateuseone_for_python_backend("imagined")
+from tests.imagined import imagine
 encoder, decoder, text, folder = map(Path, sys.argv[1:])
-there = torch.device("imagined", 0)
-mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-def brought(model):
-    known = {}
-    for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and id(tensor) not in known:
-                    fake = FakeTensor(mode, tensor.detach().to("meta"), there)
-                    known[id(tensor)] = torch.nn.Parameter(fake) if isinstance(tensor, torch.nn.Parameter) else fake
-                tensors[name] = None if tensor is None else known[id(tensor)]
-    return model
+there, mode, brought = imagine()
 for number, source in enumerate((encoder, decoder)):
     setup = setup_on(source, text, folder / str(number), options())
     generator = np.random.default_rng(0)
@@ -119,8 +103,4 @@ with mode:
 
 
 def test_a_step_leaves_nothing_on_the_processor(tmp_path, tiny_source, tiny_decoder, language):
-    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
-        pytest.skip(f"torch {torch.__version__} has no devices that are imagined")
-    files = (tiny_source, tiny_decoder, language / "text.txt", tmp_path)
-    done = subprocess.run([sys.executable, "-c", FAKE, *map(str, files)], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_there(FAKE, tiny_source, tiny_decoder, language / "text.txt", tmp_path)

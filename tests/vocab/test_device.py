@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 import vocab
 from lexigraft import InputError
 from tests.conftest import ROOT
+from tests.imagined import run_there
 from vocab import device
 from vocab.device import Place, computing_on, here, placed
 from vocab.matrix import top_directions
@@ -230,29 +231,16 @@ import sys
 from pathlib import Path
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
-from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+from torch._subclasses.fake_tensor import FakeTensor
+from tests.imagined import imagine
 from vocab.head import Predictor
 from vocab.score import sample_words, word_bits
 from vocab.transplant import prior, trial
 from vocab.transplant.sentences import embed
 from vocab.transplant.setting import Setting
-_setup_privateuseone_for_python_backend("imagined")
-there = torch.device("imagined", 0)
-mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+there, mode, brought = imagine()
 FakeTensor.cpu, FakeTensor.__float__ = lambda tensor: tensor, lambda tensor: 0.0
 FakeTensor.numpy = lambda tensor: np.zeros(tensor.shape, np.float32)
-def brought(model):
-    known = {}
-    for module in model.modules():
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and id(tensor) not in known:
-                    fake = FakeTensor(mode, tensor.detach().to("meta"), there)
-                    known[id(tensor)] = torch.nn.Parameter(fake) if isinstance(tensor, torch.nn.Parameter) else fake
-                tensors[name] = None if tensor is None else known[id(tensor)]
-    return model
 lines = Path(sys.argv[3]).read_text(encoding="utf-8").splitlines()
 take_apart = Predictor.__dict__["of"]
 for causal, source in enumerate(sys.argv[1:3]):
@@ -283,8 +271,4 @@ for causal, source in enumerate(sys.argv[1:3]):
 
 
 def test_models_that_are_asked_leave_nothing_on_the_processor(tiny_source, tiny_decoder, language):
-    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
-        pytest.skip(f"torch {torch.__version__} has no devices that are imagined")
-    files = map(str, (tiny_source, tiny_decoder, language / "text.txt"))
-    done = subprocess.run([sys.executable, "-c", FAKE, *files], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_there(FAKE, tiny_source, tiny_decoder, language / "text.txt")
