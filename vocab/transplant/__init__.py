@@ -119,9 +119,7 @@ def transplant(
     # What nothing needs any more makes room for the model's body.
     del problem
     setting.drop_evidence()
-    asked = None if score is False else words_asked(setting, score)
-    if not isinstance(asked, str):
-        setting.drop_old_tokenizer()
+    asked = words_asked(setting, score)
     facts: dict[str, Any] = {} if chosen is None else {"auto": chosen.facts}
     if by_frequency:
         clock("bias")

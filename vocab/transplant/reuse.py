@@ -70,5 +70,5 @@ def apply_mixture(
     made_by = [name for name in made.names if name in made.methods() and name not in ("", SPECIAL, EDIT)]
     # Rows that a method copies stand under `copy` before its own.
     links = tuple(name for name in made_by if name != "copy") or tuple(made_by)
-    asked = None if score is False else words_asked(setting, score)
+    asked = words_asked(setting, score)
     return finish(setting, made, links, clock, evidence="that of the mixture", asked=asked, facts={})

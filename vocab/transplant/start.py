@@ -40,16 +40,23 @@ class Asked:
     text: str
 
 
-def words_asked(setting: Setting, score: Any) -> Asked | str:
-    """Draw the words that models will be scored on; what needs the source's tokenizer is done then.
+def words_asked(setting: Setting, score: Any) -> Asked | str | None:
+    """Draw the words that models will be scored on, and let go of the source's tokenizer where nothing else needs it.
 
     Args:
-        setting: what the transplant starts from.
-        score: text that the evidence was not made from; True: the setting's texts.
+        setting: what the transplant starts from; its rows are mixed.
+        score: see `vocab.transplant`.
 
     Returns:
-        The words, or why nothing can be scored.
+        The words, or why nothing can be scored; None where nothing is to be.
     """
+    asked = None if score is False else _cut(setting, score)
+    if not isinstance(asked, str):  # a model that cannot be scored may be asked for sentences
+        setting.drop_old_tokenizer()
+    return asked
+
+
+def _cut(setting: Setting, score: Any) -> Asked | str:
     from vocab.score import in_context, sample_lines, sample_words, windows_of
     from vocab.tokenizer.texts import Lines
 
