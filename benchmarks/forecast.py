@@ -1,7 +1,7 @@
 """Ask whether anything known before training orders transplant methods as training does.
 
     python -m benchmarks.forecast --source DIR --data DIR [--languages hau yor kin swa] [--steps 300] [--seeds 0]
-        [--methods copy mean ...] [--train-only]
+        [--methods copy mean ...] [--bias frequency] [--train-only]
 
 For every language and method: transplant the source model to a tokenizer of the language, train it with the same
 batches and masks, and note the held-out loss and pseudo-bits per character by word. Beside that stands what could be
@@ -33,6 +33,11 @@ METHODS: dict[str, dict[str, Any]] = {
     "kriging": {"method": "kriging -> subwords -> mean"},
 }
 HEAD_LINES = 4000  # lines of each language that the head is warmed up on
+
+
+def start_of(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
+    """Return what `vocab.transplant` is to be given for a start."""
+    return METHODS[name] if arguments.bias is None else METHODS[name] | {"bias": arguments.bias}
 
 
 def chains() -> dict[str, str | None]:
@@ -109,7 +114,7 @@ def study(arguments: argparse.Namespace, source: Path, language: str, name: str,
     folder = arguments.out / language / f"{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **METHODS[name])
+    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **start_of(arguments, name))
     seconds = time.monotonic() - began
     before = bits(graft.model, graft.tokenizer, raw / "heldout.txt", arguments.words)
     graft.save(folder / "start")
@@ -145,7 +150,7 @@ def shrunken(arguments: argparse.Namespace, source: Path, language: str, name: s
     target = tokenizer_of(arguments, language, raw / "train.txt")
     folder = arguments.out / language / f"{name}-{seed}-shrunken"
     shutil.rmtree(folder, ignore_errors=True)
-    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **METHODS[name])
+    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **start_of(arguments, name))
     graft.save(folder / "start")
     place = folder / "start"
     small = AutoModelForMaskedLM.from_pretrained(place, num_hidden_layers=arguments.layers)
@@ -175,7 +180,8 @@ def trials(arguments: argparse.Namespace, source: Path, language: str) -> dict[s
 
     text = arguments.data / language / "raw" / "train.txt"
     setting = Setting.of(source, tokenizer_of(arguments, language, text), texts=[text])
-    found = trial(setting, {name: setting.mixture(method) for name, method in chains().items()}, TrialOptions())
+    rows = {name: setting.mixture(method) for name, method in chains().items()}
+    found = trial(setting, rows, TrialOptions(), by_frequency=arguments.bias == "frequency")
     return {name: round(float(nats.mean()), 4) for name, nats in found.items()}
 
 
@@ -228,6 +234,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3, help="of the shrunken model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--bias", choices=("frequency", "mixed"), help="of all starts; else each one's own")
     parser.add_argument("--train-only", action="store_true", help="leave out what could be known before")
     arguments = parser.parse_args()
     import torch

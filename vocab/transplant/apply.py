@@ -9,6 +9,7 @@ import numpy as np
 
 from lexigraft import InputError
 from vocab.matrix import parts, take
+from vocab.memory import give_back
 from vocab.mixture import Mixture
 from vocab.transplant.ids import update_ids
 from vocab.transplant.load import structure_of
@@ -122,6 +123,7 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
         for role, module in (("input", embedding), ("output", head)):
             if role in old:
                 swap(model, module.weight, mixture.apply(old[role]))
+    give_back()  # what rows were made from, a block at a time
     part: Any
     for part in model.modules():
         if isinstance(part, torch.nn.Embedding) and part.weight is embedding.weight:

@@ -21,7 +21,8 @@ def drawn(problem: Problem, method: str, wanted: np.ndarray, shape: Shape) -> Mi
         problem: what to transplant; its matrices say what rows look like.
         method: name that the rows carry.
         wanted: (n,) target ids, ascending.
-        shape: `(matrix, standard normal (n, dim)) -> (n, dim)`: gives the draw its mean and spread.
+        shape: `(matrix, standard normal (n, dim)) -> (n, dim)`: gives the draw its mean and spread, if it likes
+            in place.
 
     Returns:
         A mixture of finished rows without evidence.

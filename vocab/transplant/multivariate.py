@@ -49,7 +49,9 @@ def rows(problem: Problem, options: MultivariateOptions) -> Mixture:
     def shape(matrix: Any, normal: np.ndarray) -> np.ndarray:
         mean, spread = covariance(matrix, known)
         values, vectors = np.linalg.eigh(spread)
-        return mean + normal @ (vectors * np.sqrt(np.maximum(values, 0) * options.scale)).T
+        found: np.ndarray = normal @ (vectors * np.sqrt(np.maximum(values, 0) * options.scale)).T
+        found += mean
+        return found
 
     return drawn(problem, "multivariate", problem.todo(specials=True), shape)
 

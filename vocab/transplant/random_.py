@@ -35,7 +35,9 @@ def rows(problem: Problem, options: RandomOptions) -> Mixture:
 
     def shape(matrix: Any, normal: np.ndarray) -> np.ndarray:
         mean, deviation = moments(matrix, known, 1 if options.ddof is None else options.ddof)
-        return mean + normal * deviation
+        normal *= deviation  # in place: the draws of a whole vocabulary, in float64, are large
+        normal += mean
+        return normal
 
     return drawn(problem, "random", problem.todo(specials=True), shape)
 

@@ -105,9 +105,7 @@ class Evidence:
     @property
     def known(self) -> np.ndarray:
         """Bool (tokens,): tokens with a vector."""
-        known = np.zeros(self.shape[0], bool)
-        if self.dense is not None:
-            known |= self.dense.any(axis=1)
+        known = self._seen.copy()
         if self.sparse is not None:
             known |= np.diff(self.sparse.indptr) > 0
         return known
@@ -118,8 +116,12 @@ class Evidence:
         Returns:
             Places in `ids`.
         """
-        without = np.zeros(len(ids), bool) if self.dense is None else ~self.dense[ids].any(axis=1)
-        return np.argsort(without, kind="stable")
+        return np.argsort(~self._seen[ids], kind="stable")
+
+    @cached_property
+    def _seen(self) -> np.ndarray:
+        """Bool (tokens,): tokens with a dense vector."""
+        return np.zeros(self.shape[0], bool) if self.dense is None else self.dense.any(axis=1)
 
     def against(self, anchors: np.ndarray, on: Place | None = None) -> Callable[[np.ndarray], Any]:
         """Prepare similarities to some tokens.
@@ -136,7 +138,7 @@ class Evidence:
         """
         dense = np.zeros((self.shape[0], 0), np.float32) if self.dense is None else self.dense
         common, rare = self._common
-        seen = _until_zeros(dense[anchors])
+        seen = _until_false(self._seen[anchors])
         few = np.ascontiguousarray(common[anchors].T)
         all_of = np.concatenate([dense[anchors[:seen]].T, few[:, :seen]])
         sparse = None if rare is None else rare[anchors].T.tocsr()
@@ -148,9 +150,9 @@ class Evidence:
             nonlocal buffer
             if len(buffer) < len(rows):
                 buffer = put(np.zeros((len(rows), len(anchors)), np.float32))
-            result, own, mine = buffer[: len(rows)], dense[rows], common[rows]
-            top = _until_zeros(own)
-            matmul(put(np.concatenate([own[:top], mine[:top]], axis=1)), all_of, out=result[:top, :seen])
+            result, mine = buffer[: len(rows)], common[rows]
+            top = _until_false(self._seen[rows])
+            matmul(put(np.concatenate([dense[rows[:top]], mine[:top]], axis=1)), all_of, out=result[:top, :seen])
             matmul(put(mine[:top]), few[:, seen:], out=result[:top, seen:])
             matmul(put(mine[top:]), few, out=result[top:])
             if rare is not None and sparse is not None:
@@ -185,9 +187,9 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
 
 
-def _until_zeros(rows: np.ndarray) -> int:
-    """How many rows there are before the last ones, which are 0 throughout."""
-    there = np.flatnonzero(rows.any(axis=1))
+def _until_false(flags: np.ndarray) -> int:
+    """How many there are up to the last one that is true."""
+    there = np.flatnonzero(flags)
     return int(there[-1]) + 1 if len(there) else 0
 
 
