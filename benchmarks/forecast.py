@@ -114,7 +114,9 @@ def study(arguments: argparse.Namespace, source: Path, language: str, name: str,
     folder = arguments.out / language / f"{name}-{seed}"
     shutil.rmtree(folder, ignore_errors=True)
     began = time.monotonic()
-    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **start_of(arguments, name))
+    graft = vocab.transplant(
+        source, target, texts=[raw / "train.txt"], seed=seed, score=False, **start_of(arguments, name)
+    )
     seconds = time.monotonic() - began
     before = bits(graft.model, graft.tokenizer, raw / "heldout.txt", arguments.words)
     graft.save(folder / "start")
@@ -150,7 +152,9 @@ def shrunken(arguments: argparse.Namespace, source: Path, language: str, name: s
     target = tokenizer_of(arguments, language, raw / "train.txt")
     folder = arguments.out / language / f"{name}-{seed}-shrunken"
     shutil.rmtree(folder, ignore_errors=True)
-    graft = vocab.transplant(source, target, texts=[raw / "train.txt"], seed=seed, score=False, **start_of(arguments, name))
+    graft = vocab.transplant(
+        source, target, texts=[raw / "train.txt"], seed=seed, score=False, **start_of(arguments, name)
+    )
     graft.save(folder / "start")
     place = folder / "start"
     small = AutoModelForMaskedLM.from_pretrained(place, num_hidden_layers=arguments.layers)

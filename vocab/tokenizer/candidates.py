@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -35,7 +35,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def best(self, most: int) -> Iterator[tuple[str, int]]:
+    def best(self, most: int) -> list[tuple[str, int]]:
         """Give the candidates with the largest occurrences times length, the largest first, and their occurrences."""
         weights = self.counts * self.lengths
         some = np.arange(len(self))
@@ -44,8 +44,8 @@ class Candidates:
         some = some[np.lexsort((self.spelled[some], -weights[some]))[:most]]
         starts = self.starts[some]
         ends = starts + self.lengths[some]
-        for start, end, count in zip(starts.tolist(), ends.tolist(), self.counts[some].tolist(), strict=True):
-            yield self.text[start:end], count
+        places = zip(starts.tolist(), ends.tolist(), self.counts[some].tolist(), strict=True)
+        return [(self.text[start:end], count) for start, end, count in places]
 
 
 def candidates(counts: Mapping[str, int], longest: int) -> Candidates:
@@ -124,7 +124,8 @@ def _order(letter: np.ndarray, starts: np.ndarray, room: np.ndarray, bits: int) 
 
 def with_room(counts: Mapping[str, int], longest: int) -> list[str]:
     """Return the most frequent parts, as many as there is room to collect candidates from."""
-    if sum(len(part) * min(len(part), longest) for part in counts) <= _MOST_POSITIONS:
+    sizes = np.fromiter(map(len, counts), dtype=np.int64, count=len(counts))
+    if int((sizes * np.minimum(sizes, longest)).sum()) <= _MOST_POSITIONS:
         return list(counts)
     parts = ranked(counts)
     used = accumulate(len(part) * min(len(part), longest) for part in parts)

@@ -207,11 +207,17 @@ def _parts(words: Counter[str], backend: Tokenizer, *, across: bool) -> Counter[
     """Normalise words and cut them into the parts that pieces may lie in; empties what is given, to save memory."""
     normalise, cut = backend.normalizer.normalize_str, _cutter(backend, across=across)
     kept = not across and keeps_ascii(backend)
+    plain = cut("xx") if kept else []  # a word of ASCII letters, and there is most often nothing to cut in it
+    before = plain[0].removesuffix("xx") if len(plain) == 1 and plain[0].endswith("xx") else None
     parts: Counter[str] = Counter()
     known = parts.get
     while words:
         word, number = words.popitem()
-        if kept and word.isascii() and word.isalnum():
+        if before is not None and word.isascii() and word.isalpha():
+            part = before + word
+            parts[part] = known(part, 0) + number
+            continue
+        if kept and word.isascii():
             normal = [word]
         else:  # white space ends whatever a normaliser looks at: each distinct word is normalised once
             normal = [normalise(word)] if across else normalise(word).split()

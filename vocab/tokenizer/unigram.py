@@ -89,6 +89,8 @@ def with_given(pieces: list[tuple[str, float]], given: tuple[str, ...]) -> list[
     Returns:
         As many pieces as before.
     """
+    if not given:
+        return pieces
     scores = dict(pieces)
     missing = [piece for piece in dict.fromkeys(given) if piece not in scores]
     asked = frozenset(given)
@@ -115,7 +117,7 @@ def _best_cut(piece: str, scores: Mapping[str, float]) -> float | None:
 
 def _train(task: Task, pieces: Iterable[tuple[str, int]], file: Path) -> bytes:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(f"{piece}\t{count}\n" for piece, count in pieces)
+        stream.write("".join([f"{piece}\t{count}\n" for piece, count in pieces]))
     return train(task, "unigram", seed_sentencepieces_file=str(file))
 
 
