@@ -62,8 +62,9 @@ def bits(model: Any, tokenizer: Path, arguments: argparse.Namespace) -> float:
     In fp32: in bf16 the attention of training and that of a loaded model differ by their rounding, in the third digit.
     """
     from corpora.text import read_lines
-    from vocab.score import bits_per_character, sample_words, word_bits
+    from vocab.score import bits_per_character, word_bits
     from vocab.tokenizer.load import load_tokenizer
+    from vocab.windows import sample_words
 
     lines = list(read_lines(arguments.data / "raw" / "heldout.txt"))
     words = sample_words(lines, arguments.words, SEED)

@@ -93,7 +93,8 @@ def tokenizer_of(arguments: argparse.Namespace, language: str, text: Path) -> Pa
 
 def bits(model: Any, tokenizer: Any, heldout: Path, words: int) -> float:
     """Pseudo-bits per character of a seeded sample of held-out words."""
-    from vocab.score import sample_words, word_bits
+    from vocab.score import word_bits
+    from vocab.windows import sample_words
 
     lines = heldout.read_text(encoding="utf-8").splitlines()
     chosen = sample_words(lines, words, 0)

@@ -66,11 +66,12 @@ def measure(
     """
     from safetensors.torch import load_file
 
-    from vocab.score import sample_words, word_bits
+    from vocab.score import word_bits
     from vocab.transplant.apply import with_rows
     from vocab.transplant.prior import with_prior
     from vocab.transplant.sentences import embed, hits
     from vocab.transplant.setting import Setting
+    from vocab.windows import sample_words
 
     first = Setting.of(source, target, texts=[text])
     lines = heldout.read_text(encoding="utf-8").splitlines()

@@ -73,8 +73,9 @@ def run(job: Job) -> None:
         return
     from adapt.pretrain.device import autocast, device
     from adapt.tuning.adapters import load_tuned
-    from vocab.score import bits_per_character, sample_words, word_bits
+    from vocab.score import bits_per_character, word_bits
     from vocab.tokenizer.load import load_tokenizer
+    from vocab.windows import sample_words
 
     words = sample_words(lines, job.shared.lm_words, job.seed)
     if not words:

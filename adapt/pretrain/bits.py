@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from corpora.text import read_lines
 from lexigraft import InputError
-from vocab.score import bits_per_character, sample_lines, sample_words, word_bits
+from vocab.score import bits_per_character, word_bits
+from vocab.windows import sample_lines, sample_words
 
 if TYPE_CHECKING:
     from adapt.pretrain.watchers.watcher import Run

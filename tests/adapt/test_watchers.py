@@ -29,8 +29,9 @@ from lexigraft import InputError
 from tests.adapt.pretraining import options, setup_on
 from tests.adapt.test_checkpoint import made
 from tests.conftest import sentences, write_config
-from vocab.score import bits_per_character, sample_words, word_bits
+from vocab.score import bits_per_character, word_bits
 from vocab.tokenizer.load import load_tokenizer
+from vocab.windows import sample_words
 
 STEPS = 12
 

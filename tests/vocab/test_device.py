@@ -234,7 +234,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from tests.imagined import imagine
 from vocab.head import Predictor
-from vocab.score import sample_words, word_bits
+from vocab.score import word_bits
+from vocab.windows import sample_words
 from vocab.transplant import prior, trial
 from vocab.transplant.sentences import embed
 from vocab.transplant.setting import Setting

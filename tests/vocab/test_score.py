@@ -12,7 +12,8 @@ from torch import nn
 
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace, wordpiece
-from vocab.score import Word, bits_per_character, sample_words, word_bits, words_of
+from vocab.score import bits_per_character, word_bits
+from vocab.windows import Word, sample_words, words_of
 
 
 class Neighbours(nn.Module):

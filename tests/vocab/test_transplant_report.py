@@ -13,10 +13,11 @@ import torch
 import vocab
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
-from vocab.score import Word, in_context, sample_lines, sample_words, side_by_side, windows_of, word_bits
+from vocab.score import side_by_side, word_bits
 from vocab.tokenizer.load import load_tokenizer
 from vocab.transplant.explain import explain
 from vocab.transplant.load import load_model
+from vocab.windows import Word, in_context, sample_lines, sample_words, windows_of
 
 LINES = ["mata kuda wato tree", "walks talked the house of mata", "kuda watoing house mata", "tree wato kuda"] * 5
 TARGET = metaspace(

@@ -43,7 +43,7 @@ def cut_rows(setting: Setting, lines: list[str], length: int) -> NDArray[np.int6
     Returns:
         int64 (rows, length); what is left of the last row is dropped.
     """
-    from vocab.score import ends_of
+    from vocab.windows import ends_of
 
     begin, end = ends_of(setting.tokenizer)
     ended = [np.append(ids, end) for ids in setting.new.encode(lines)]

@@ -94,9 +94,9 @@ def _has_bias(setting: Setting) -> bool:
     """Whether the model can be asked, and has one output bias that training would change."""
     import torch
 
-    from vocab.score import is_causal
     from vocab.transplant.apply import biases_of
     from vocab.transplant.start import cannot_be_scored
+    from vocab.windows import is_causal
 
     model = setting.carrier.model
     if cannot_be_scored(setting) or (setting.tokenizer.mask_token_id is None and not is_causal(model)):
@@ -117,9 +117,9 @@ def _asked(
     import torch
 
     from vocab.head import Predictor
-    from vocab.score import is_causal, sample_lines
     from vocab.transplant.apply import biases_of, with_rows
     from vocab.transplant.exercise import LINES, asker, cut_rows, longest
+    from vocab.windows import is_causal, sample_lines
 
     carrier, sides = setting.carrier, (mixture, setting.old, setting.new)
     if model is None and not carrier.whole:

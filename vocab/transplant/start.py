@@ -16,8 +16,8 @@ from vocab.memory import give_back
 
 if TYPE_CHECKING:
     from vocab.mixture import Mixture
-    from vocab.score import Windows, Word
     from vocab.transplant.setting import Setting
+    from vocab.windows import Windows, Word
 
 WORDS = 100
 FLOOR = "copy + random"
@@ -57,8 +57,8 @@ def words_asked(setting: Setting, score: Any) -> Asked | str | None:
 
 
 def _cut(setting: Setting, score: Any) -> Asked | str:
-    from vocab.score import in_context, sample_lines, sample_words, windows_of
     from vocab.tokenizer.texts import Lines
+    from vocab.windows import in_context, sample_lines, sample_words, windows_of
 
     texts = setting.texts if score is True else Lines(score)
     if why := cannot_be_scored(setting):

@@ -74,7 +74,7 @@ class Exercise:
         Raises:
             InputError: too little text, or no mask token.
         """
-        from vocab.score import sample_lines
+        from vocab.windows import sample_lines
 
         rows = max(1, options.batch_tokens // options.sequence_length)
         held_rows = -(-options.heldout_tokens // options.sequence_length)
@@ -126,8 +126,8 @@ def trial(
     import torch
 
     from vocab.matrix import fingerprint
-    from vocab.score import is_causal
     from vocab.transplant.apply import matrices_of, with_rows
+    from vocab.windows import is_causal
 
     # Beside it stand one with a candidate's rows, its gradients and two moments.
     small = placed(shrunken(setting.carrier.fresh(), options.layers), times=5)
