@@ -121,7 +121,7 @@ class Evidence:
     @cached_property
     def _seen(self) -> np.ndarray:
         """Bool (tokens,): tokens with a dense vector."""
-        return np.zeros(self.shape[0], bool) if self.dense is None else self.dense.any(axis=1)
+        return np.asarray(np.zeros(self.shape[0], bool) if self.dense is None else self.dense.any(axis=1))
 
     def against(self, anchors: np.ndarray, on: Place | None = None) -> Callable[[np.ndarray], Any]:
         """Prepare similarities to some tokens.
