@@ -15,8 +15,10 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.algorithm import ALGORITHMS, Task
+from vocab.tokenizer.check import repair
 from vocab.tokenizer.extend import extend
 from vocab.tokenizer.load import wrap
+from vocab.tokenizer.sampling import rate_of
 from vocab.tokenizer.trim import trim
 from vocab.view import Vocabulary
 
@@ -138,6 +140,43 @@ def test_special_tokens_that_come_after_all_pieces(kind: str):
     cut = trim(old, OLD[:20])
     assert cut.facts["after"] < len(before)
     assert cut.kept[cut.tokenizer(OLD[0], OLD[1])["input_ids"]].tolist() == old(OLD[0], OLD[1])["input_ids"]
+
+
+def test_what_transformers_knows_of_a_tokenizer_stays(tmp_path: Path):
+    """Whatever is changed: the rate of dropout, the chat template, specials without a role, how text is cleaned up."""
+    learnt = train_tokenizer(OLD, algorithm="byte-bpe", vocab_size=420, specials=["<turn>"], dropout=0.2)
+    more = {f"{role}_token": getattr(learnt, f"{role}_token") for role in ("bos", "eos", "pad")}
+    more |= {"extra_special_tokens": ["<turn>"], "clean_up_tokenization_spaces": True, "bpe_dropout": 0.2}
+    old = wrap(learnt.backend_tokenizer, padding_side="left", model_max_length=99, **more)
+    old.chat_template = "{{ messages[0]['content'] }}<turn>"
+    for name, new in (
+        ("extended", extend(old, NEW, 20).tokenizer),
+        ("trimmed", trim(old, OLD[:9]).tokenizer),
+        ("repaired", repair(old)),
+    ):
+        new.save_pretrained(tmp_path / name)
+        loaded = AutoTokenizer.from_pretrained(tmp_path / name)
+        assert rate_of(loaded) == 0.2 and loaded.extra_special_tokens == ["<turn>"]
+        assert loaded.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False) == "a<turn>"
+        assert loaded.clean_up_tokenization_spaces and loaded.padding_side == "left" and loaded.model_max_length == 99
+
+
+def test_words_for_a_tokenizer_that_normalises_and_cuts_nothing():
+    """GPT-2 and Llama 3 have no normaliser, Llama 2 has no pre-tokeniser."""
+    state = json.loads(train_tokenizer(OLD, algorithm="bpe", vocab_size=180).backend_tokenizer.to_str())
+    marks = {"type": "Sequence", "normalizers": [
+        {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    ]}  # fmt: skip
+    level = json.loads(train_tokenizer(OLD, algorithm="byte-bpe", vocab_size=420).backend_tokenizer.to_str())
+    cutter = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    for raw in (
+        state | {"normalizer": marks, "pre_tokenizer": None},
+        level | {"normalizer": None, "pre_tokenizer": cutter},
+    ):
+        grown = extend(Tokenizer.from_str(json.dumps(raw)), NEW, 30, words=["kafeteria"], morphemes=["gunduzu", "mwa-"])
+        view = Vocabulary.of(grown.tokenizer)
+        cuts = [[view.forms[index] for index in ids] for ids in view.encode([" kafeteria", " mwa"])]
+        assert [cut[-1] for cut in cuts] == ["▁kafeteria", "▁mwa"] and "gunduzu" in view.ids
 
 
 def test_the_model_is_cut_with_its_tokenizer(tiny_source: Path):

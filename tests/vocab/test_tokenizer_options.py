@@ -174,6 +174,10 @@ def test_words_and_morphemes_of_the_user(algorithm: str):
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
 
+def test_a_word_that_is_part_of_others_too():
+    assert {"▁zuqa", "zuqa"} <= learnt("unigram", words=["zuqa"], morphemes=["zuqa"], more=20).get_vocab().keys()
+
+
 def test_words_that_cannot_be_pieces():
     for words in (["ruwa,gida"], ["ruwa gida"], [" "]):
         with pytest.raises(InputError, match="cannot be a piece; found cut into"):

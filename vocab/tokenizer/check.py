@@ -13,8 +13,8 @@ import numpy as np
 
 from vocab.compare.pieces import encode_words
 from vocab.tokenizer.algorithm import BYTES
-from vocab.tokenizer.like import like
-from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.like import remade
+from vocab.tokenizer.load import load_tokenizer
 from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.sentencepiece_model import mended, with_bytes_apart
 from vocab.tokenizer.texts import Lines
@@ -103,8 +103,6 @@ def repair(source: Any) -> PreTrainedTokenizerFast:
     Returns:
         The mended tokenizer.
     """
-    from tokenizers import Tokenizer
-
     tokenizer = load_tokenizer(source)
     raw = json.loads(tokenizer.backend_tokenizer.to_str())
     raw["truncation"] = raw["padding"] = None
@@ -114,9 +112,7 @@ def repair(source: Any) -> PreTrainedTokenizerFast:
         raw["model"]["byte_fallback"] = _spelled(tokenizer.backend_tokenizer) == len(BYTES)
     if _takes_text_for_bytes(tokenizer.backend_tokenizer):
         raw["pre_tokenizer"] = with_bytes_apart(raw["pre_tokenizer"])
-    likeness = like(tokenizer)
-    roles = {f"{role}_token": text for role, text in likeness.specials.items()}
-    return wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
+    return remade(tokenizer, raw)
 
 
 def _spelled(backend: Any) -> int:

@@ -21,8 +21,8 @@ from vocab.tokenizer.algorithm import ALGORITHMS, Task, TooFewPieces, TooManyPie
 from vocab.tokenizer.bidirectional_wordpiece import by_name, without
 from vocab.tokenizer.bpe import continued
 from vocab.tokenizer.cut import cut_lines
-from vocab.tokenizer.like import like
-from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.like import remade
+from vocab.tokenizer.load import load_tokenizer
 from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.roles import parts_of
@@ -87,8 +87,6 @@ def extend(
         InputError: no text, the text cannot give so many pieces, there is no room for the words and morphemes, or a
             kind of tokenizer that cannot be extended.
     """
-    from tokenizers import Tokenizer
-
     from vocab.view import Vocabulary
 
     if pieces < 1:
@@ -122,9 +120,7 @@ def extend(
     if missing := [piece for piece in given if piece not in set(added)]:
         raise InputError("not all words and morphemes could be made pieces", found=", ".join(missing[:5]))
     raw["truncation"] = raw["padding"] = None
-    source_like = like(old)
-    roles = {f"{role}_token": text for role, text in source_like.specials.items()}
-    new = wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **source_like.settings, **roles)
+    new = remade(old, raw)
     return Extended(new, added, _facts(old, new, lines, first, added, others))
 
 

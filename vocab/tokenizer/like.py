@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
+from vocab.tokenizer.load import wrap
 from vocab.tokenizer.options import BuildOptions
 from vocab.tokenizer.roles import ROLES, state_of
+from vocab.tokenizer.sampling import DROPOUT
 from vocab.tokenizer.sentencepiece_model import SPACE, mended
 
 if TYPE_CHECKING:
@@ -94,6 +97,27 @@ def like(source: PreTrainedTokenizerFast) -> Likeness:
         byte_level=view.family == "byte-level",
         settings=settings,
     )
+
+
+def remade(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """Make a tokenizer of a changed tokenizer.json; all that transformers knows of the old one stays as it was.
+
+    Args:
+        old: the tokenizer that was changed.
+        raw: its tokenizer.json, changed; every special token is still there.
+
+    Returns:
+        The new tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    likeness = like(old)
+    kept = {name: old.init_kwargs[name] for name in ("extra_special_tokens", DROPOUT) if old.init_kwargs.get(name)}
+    kept |= {f"{role}_token": text for role, text in likeness.specials.items()}
+    kept["clean_up_tokenization_spaces"] = old.clean_up_tokenization_spaces
+    new = wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **kept)
+    new.chat_template = old.chat_template
+    return new
 
 
 def override(likeness: Likeness, options: BuildOptions) -> None:

@@ -66,7 +66,7 @@ def wrap(backend: Tokenizer, **settings: Any) -> PreTrainedTokenizerFast:
 
     if not any(f"{role}_token" in settings for role in ROLES):
         settings |= {f"{role}_token": text for role, text in guess_roles(backend).items()}
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, clean_up_tokenization_spaces=False, **settings)
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, **{"clean_up_tokenization_spaces": False} | settings)
     if made.backend_tokenizer.get_vocab_size(with_added_tokens=False) < backend.get_vocab_size(with_added_tokens=False):
         Vocabulary.of(backend)  # of two tokens with one id transformers drops one in silence; this names both
     return made

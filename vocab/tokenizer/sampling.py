@@ -23,7 +23,7 @@ from vocab.view import byte_alphabet
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_NAME = "bpe_dropout"
+DROPOUT = "bpe_dropout"  # in tokenizer_config.json
 _KEPT = 100_000  # words whose merges are remembered
 _MARKS = ("▁", "Ġ")
 
@@ -37,12 +37,12 @@ def remember(tokenizer: PreTrainedTokenizerFast, rate: float) -> None:
     kind = type(tokenizer.backend_tokenizer.model).__name__
     if kind != "BPE":
         raise InputError("there are no merges to leave out", found=kind, expected="an algorithm that merges, as bpe")
-    tokenizer.init_kwargs[_NAME] = rate
+    tokenizer.init_kwargs[DROPOUT] = rate
 
 
 def rate_of(tokenizer: PreTrainedTokenizerFast) -> float:
     """Return the share of merges that training leaves out; 0 where none was asked for."""
-    return float(tokenizer.init_kwargs.get(_NAME, 0.0))
+    return float(tokenizer.init_kwargs.get(DROPOUT, 0.0))
 
 
 def drawn(tokenizer: Any, seed: int) -> Any:

@@ -263,8 +263,8 @@ def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algor
     inside = "##" if chosen.family == "wordpiece" else ""
     given: list[str] = []
 
-    for text in [*settings.words, *settings.morphemes]:
-        morpheme = text in settings.morphemes
+    wanted = [(text, False) for text in settings.words] + [(text, True) for text in settings.morphemes]
+    for text, morpheme in wanted:
         within = morpheme and not text.strip().endswith("-")
         bare = text.strip().strip("-") if morpheme else text.strip()
         parts = _parts_within(bare, backend, mark, begins=not within) if morpheme else _parts_of(bare, backend, mark)
@@ -280,9 +280,10 @@ def spelled(settings: BuildOptions, backend: Tokenizer, mark: str, chosen: Algor
 
 def _parts_of(text: str, backend: Tokenizer, mark: str) -> list[str]:
     """Cut a text as it stands behind a space."""
-    normal = backend.normalizer.normalize_str(text)
-    space = " " if mark == "Ġ" and not normal.startswith(" ") else ""
-    return [part for part, _ in backend.pre_tokenizer.pre_tokenize_str(space + normal)]
+    normaliser, cutter = backend.normalizer, backend.pre_tokenizer
+    normal = text if normaliser is None else normaliser.normalize_str(text)
+    whole = " " * (mark == "Ġ" and not normal.startswith(" ")) + normal
+    return [whole] if cutter is None else [part for part, _ in cutter.pre_tokenize_str(whole)]
 
 
 def _parts_within(text: str, backend: Tokenizer, mark: str, *, begins: bool) -> list[str]:

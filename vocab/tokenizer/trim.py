@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lexigraft import InputError
-from vocab.tokenizer.like import like
-from vocab.tokenizer.load import load_tokenizer, wrap
+from vocab.tokenizer.like import remade
+from vocab.tokenizer.load import load_tokenizer
 from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.texts import Lines
 
@@ -88,8 +88,6 @@ def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | No
     Raises:
         InputError: no text, a kind of tokenizer that cannot be trimmed, or one that would cut the text differently.
     """
-    from tokenizers import Tokenizer
-
     from vocab.view import SPACE, Kind, Vocabulary
 
     old = load_tokenizer(source)
@@ -121,9 +119,7 @@ def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | No
     for token in raw["added_tokens"]:
         token["id"] = new_id[token["id"]]
     raw["post_processor"] = _renumbered(raw["post_processor"], new_id)
-    likeness = like(old)
-    roles = {f"{role}_token": text for role, text in likeness.specials.items()}
-    new = wrap(Tokenizer.from_str(json.dumps(raw, ensure_ascii=False)), **likeness.settings, **roles)
+    new = remade(old, raw)
     now = Vocabulary.of(new)
     if len(others := encoded.unlike(Pieces.of(now, lines), kept)):
         raise InputError("the trimmed tokenizer would cut the text differently", line=int(others[0]) + 1)
