@@ -126,6 +126,16 @@ def test_bits_are_those_of_the_model_that_is_exported(tmp_path, tiny_source, lan
     assert [line["step"] for line in log_of(tmp_path) if "heldout_loss" in line] == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.parametrize(("end", "said"), [(4.5, True), (4.05, False)])
+def test_a_loss_that_ends_above_its_lowest_is_told(end, said, tmp_path, tiny_source, language, known, monkeypatch):
+    losses = iter([5.0, 4.0, 5.0, end])
+    monkeypatch.setattr("adapt.pretrain.step.heldout_loss", lambda setup, batch: next(losses))
+    facts = trained(tiny_source, language, known, tmp_path, steps=8)
+    told = "lowest at step 4 (4.00 nats a token) and ended at 4.50"
+    assert any(told in notice for notice in facts["notices"]) == said
+    assert facts["heldout_loss"] == end and "lowest" not in facts
+
+
 def test_early_stop_exports_the_best_weights(tmp_path, tiny_source, language, known):
     stop = {"early_stop": {"patience": 2, "min_gain": 9}}  # no gain is enough: the first measurement stays the best
     facts = trained(tiny_source, language, known, tmp_path / "stopped", watchers=stop)

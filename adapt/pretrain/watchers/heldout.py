@@ -13,6 +13,9 @@ from adapt.pretrain.watchers.watcher import Answer, Run, Watch, Watcher
 from vocab.options import Options
 
 ROWS, TIMES = 32, 8
+# Nats a token above the lowest measurement. Rates that are too high for a body whose vocabulary is new make it forget
+# what context is for: the loss rises to that of frequencies alone and stays there (docs/forecast.md).
+LOST = 0.1
 
 
 class HeldoutOptions(Options):
@@ -54,15 +57,22 @@ class Heldout(Watch):
         if self._batch is None or (step % self.every and step != self.run.end):
             return None
         with self.run.exported():
-            facts["heldout_loss"] = heldout_loss(self.run.setup, self._batch)
+            loss = facts["heldout_loss"] = heldout_loss(self.run.setup, self._batch)
         if self.words is not None:
             facts.update(self.words.measure(self.run))
+        lowest, at = min(self.state.get("lowest", [loss, step]), [loss, step])
         self.state = {key: value for key, value in facts.items() if key.startswith("heldout_")}
-        return None
+        self.state["lowest"] = [lowest, at]
+        if step < self.run.end or loss < lowest + LOST:
+            return None
+        return Answer(
+            f"the held-out loss was lowest at step {at} ({lowest:.2f} nats a token) and ended at {loss:.2f}: a lower "
+            "pretrain.lr, or pretrain.lr_body = 0.3, may keep it; pretrain.watchers.early_stop exports the best weights"
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the last values."""
-        return {"heldout_loss": None, **self.state}
+        return {"heldout_loss": None, **{key: value for key, value in self.state.items() if key != "lowest"}}
 
 
 SPEC = Watcher(
