@@ -128,33 +128,61 @@ def read_edits(given: Edits | str | Path) -> dict[str, dict[str, float]]:
     path = None
     table: Any = given
     if isinstance(given, str | Path):
-        import yaml
-
         path = Path(given)
-        if not path.is_file():
-            raise InputError("no such file of edits", file=path)
-        try:
-            table = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"this is no YAML: {error}", file=path) from None
+        table = _yaml(path)
     expected = "new token: {old token: weight, ...}"
     if not isinstance(table, Mapping):
         raise InputError("edits are a mapping", file=path, found=type(table).__name__, expected=expected)
     result: dict[str, dict[str, float]] = {}
     for token, row in table.items():
-        if not isinstance(token, str) or not isinstance(row, Mapping) or not row:
+        for name in [token, *(row if isinstance(row, Mapping) else ())]:
+            if not isinstance(name, str):
+                raise InputError(
+                    "a token of an edit is no text: YAML reads yes, on, null and numbers as something else", file=path,
+                    found=repr(name), expected="it between quotes, such as '7': {'yes': 1.0}",
+                )  # fmt: skip
+        if not isinstance(row, Mapping) or not row:
             raise InputError(
                 f"the edit of {token!r} names no old tokens", file=path, found=repr(row), expected=expected
             )
+        result[token] = {}
         for old, weight in row.items():
-            good = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
-            if not isinstance(old, str) or not good:
+            try:
+                number = math.nan if isinstance(weight, bool) else float(weight)  # 5e-1 is text to YAML
+            except (TypeError, ValueError):
+                number = math.nan
+            if not math.isfinite(number):
                 raise InputError(
-                    f"the edit of {token!r} has something else than tokens and finite weights", file=path,
+                    f"the edit of {token!r} has something else than finite weights", file=path,
                     found=f"{old!r}: {weight!r}", expected=expected,
                 )  # fmt: skip
-        result[token] = {old: float(weight) for old, weight in row.items()}
+            result[token][old] = number
     return result
+
+
+def _yaml(path: Path) -> Any:
+    """Read a YAML file whose mappings name nothing twice.
+
+    Raises:
+        InputError: no such file, no YAML, or a token that stands twice: the first would be lost in silence.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise InputError("no such file of edits", file=path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        whole = yaml.compose(text, yaml.SafeLoader)
+        inner = [value for _, value in whole.value] if isinstance(whole, yaml.MappingNode) else []
+        for node in [whole, *inner]:
+            seen = set[str]()
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if key.value in seen:
+                    raise InputError("a token stands twice", file=path, line=key.start_mark.line + 1, found=key.value)
+                seen.add(key.value)
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"this is no YAML: {error}", file=path) from None
 
 
 def edit(mixture: Mixture, edits: Edits | str | Path) -> Mixture:

@@ -67,7 +67,7 @@ class Vocabulary:
         family: `wordpiece`, `byte-level`, `metaspace` or `plain`.
         tokens: raw text by id, "" for gaps.
         forms: canonical form by id: `▁x` where a word begins, `x` inside one, `<0xNN>` for bytes, specials as they
-            are; a space inside a piece is written `▁`.
+            are; a space inside a piece is written `▁`; the mark of a word's end (`x</w>`) stays.
         kind: uint8 (n,) of `Kind`.
         roles: role (cls, sep, bos, eos, pad, unk, mask) -> id; one token may play several.
         ids: canonical form -> id, the first of equals; specials and gaps are not in it. Punctuation of a WordPiece
@@ -173,7 +173,7 @@ class Vocabulary:
         from vocab.tokenizer.load import load_tokenizer
 
         path = Path(place)
-        files = sorted(path.glob("*token*")) + sorted(path.glob("*.model")) if path.is_dir() else [path]
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
         key = (str(path), *((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files if f.is_file()))
         if len(key) == 1 or key not in _FILES:
             view = cls.of(load_tokenizer(place))
@@ -281,13 +281,16 @@ class Vocabulary:
 
 
 def _unbounded(backend: Tokenizer) -> Tokenizer:
-    """Return the tokenizer without truncation and padding; a copy where it had them: it belongs to the caller."""
+    """Return the tokenizer without truncation and padding; where it had them, another: it belongs to the caller."""
     if backend.truncation is None and backend.padding is None:
         return backend
-    backend = copy.deepcopy(backend)
-    backend.no_truncation()
-    backend.no_padding()
-    return backend
+    made = type(backend)(backend.model)  # shared: 250,000 pieces take 300 MB
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        setattr(made, part, getattr(backend, part))
+    added = backend.get_added_tokens_decoder()
+    made.add_tokens([added[index] for index in sorted(added)])
+    made.encode_special_tokens = backend.encode_special_tokens
+    return made
 
 
 def _tokens_by_id(backend: Tokenizer, name: str) -> tuple[list[str], list[int]]:
@@ -326,14 +329,15 @@ def _family(backend: Tokenizer) -> tuple[str, str]:
         return "wordpiece", "##"
     parts = [state_of(part) for part in (backend.normalizer, backend.pre_tokenizer, backend.decoder)]
     settings = json.dumps(parts, ensure_ascii=False)
+    suffix = str(getattr(backend.model, "end_of_word_suffix", None) or "")
     if '"ByteLevel"' in settings:
-        return "byte-level", ""
+        return "byte-level", suffix
     if SPACE in settings or backend.token_to_id(SPACE) is not None:
         return "metaspace", ""
     prefix = getattr(backend.model, "continuing_subword_prefix", None)
     if prefix:
         return "wordpiece", str(prefix)
-    return "plain", str(getattr(backend.model, "end_of_word_suffix", None) or "")
+    return "plain", suffix
 
 
 def _spell_added(token: str) -> tuple[Kind, bytes, str]:
@@ -362,20 +366,21 @@ def _speller(family: str, prefix: str) -> Any:
 
     def wordpiece(token: str) -> tuple[Kind, bytes, str]:
         start = not (token.startswith(prefix) and len(token) > len(prefix))
-        bare = token if start else token[len(prefix) :]
+        bare = token if start else token.removeprefix(prefix)
         return Kind.PIECE, bare.encode("utf-8", "replace"), SPACE * start + bare
 
     def byte_level(token: str) -> tuple[Kind, bytes, str]:
         if any(character not in alphabet for character in token):
             return _spell_added(token)
-        raw = bytes(alphabet[character] for character in token)
+        end = prefix if token.endswith(prefix) else ""
+        raw = bytes(alphabet[character] for character in token.removesuffix(end))
         start = raw[:1] == b" "
         bare = raw[1:] if start else raw
         try:
-            return Kind.PIECE, bare, SPACE * start + bare.decode("utf-8").replace(" ", SPACE)
+            return Kind.PIECE, bare, SPACE * start + bare.decode("utf-8").replace(" ", SPACE) + end
         except UnicodeDecodeError:
-            kind = Kind.BYTE if len(raw) == 1 else Kind.PIECE
-            return kind, bare, SPACE * start + "".join(f"<0x{byte:02X}>" for byte in bare)
+            kind = Kind.BYTE if len(raw) == 1 and not end else Kind.PIECE
+            return kind, bare, SPACE * start + "".join(f"<0x{byte:02X}>" for byte in bare) + end
 
     def metaspace(token: str) -> tuple[Kind, bytes, str]:
         byte = _BYTE.fullmatch(token)
@@ -385,7 +390,6 @@ def _speller(family: str, prefix: str) -> Any:
         return Kind.PIECE, bare.replace(SPACE, " ").encode("utf-8", "replace"), token
 
     def plain(token: str) -> tuple[Kind, bytes, str]:
-        bare = token.removesuffix(prefix) if prefix else token
-        return Kind.PIECE, bare.encode("utf-8", "replace"), bare
+        return Kind.PIECE, token.removesuffix(prefix).encode("utf-8", "replace"), token
 
     return {"wordpiece": wordpiece, "byte-level": byte_level, "metaspace": metaspace, "plain": plain}[family]

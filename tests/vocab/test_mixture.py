@@ -193,15 +193,19 @@ def test_edit_by_hand(tmp_path):
 
 def test_edits_from_yaml(tmp_path):
     file = tmp_path / "edits.yaml"
-    file.write_text("▁bc: {▁b: 1.0}\n▁x:\n  ▁a: 0.25\n  c: 0.75\n", encoding="utf-8")
+    file.write_text("▁bc: {▁b: 1e0}\n▁x:\n  ▁a: 2.5e-1\n  c: 0.75\n", encoding="utf-8")  # 1e0 is text to YAML
     rows = whole().edit(file).apply(E)
     assert rows[2].tolist() == [6, 8] and rows[3] == pytest.approx([1.5, 1])
     for text, message in (
         ("▁bcc: {▁b: 1.0}", "no token '▁bcc'; did you mean '▁bc'"),
         ("▁bc: {▁bb: 1.0}", "names '▁bb', which is no source token; did you mean '▁b'"),
-        ("▁bc: {▁b: .nan}", "edits.yaml: the edit of '▁bc' has something else than tokens and finite weights"),
+        ("▁bc: {▁b: .nan}", "edits.yaml: the edit of '▁bc' has something else than finite weights"),
         ("▁bc: {▁b: yes}", "found '▁b': True"),
         ("▁bc: ▁b", "names no old tokens"),
+        ("▁bc: {▁b: 1}\n▁x: {▁a: 1}\n▁bc: {c: 1}", r"edits.yaml:3: a token stands twice; found ▁bc"),
+        ("▁bc: {▁b: 1,\n  ▁b: 2}", r"edits.yaml:2: a token stands twice; found ▁b"),
+        ("7: {▁b: 1}", "a token of an edit is no text: .*found 7; expected it between quotes"),
+        ("▁bc: {no: 1}", "found False; expected it between quotes"),
         ("- 1", "edits are a mapping; found list"),
         ("{", "this is no YAML"),
     ):

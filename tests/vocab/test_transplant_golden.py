@@ -188,6 +188,14 @@ def test_align():
     assert mixture.filled.tolist() == [False, True, True, True, False, True]
 
 
+def test_align_reads_whole_lines():
+    """Whatever was asked of the tokenizer since it was first looked at."""
+    source, target = metaspace(["<unk>", "▁a", "c", "d"], ["<unk>"]), metaspace(["<unk>", "▁a", "cd"], ["<unk>"])
+    problem = Problem(Vocabulary.of(source), Vocabulary.of(target), {}, extra={"texts": ["a a acd"]})
+    target("a a", truncation=True, max_length=2)
+    assert rows_of(problem, "align").explain("cd") == [("c", 0.5), ("d", 0.5)]
+
+
 def test_merge():
     parts = {"a": 0, "b": 1, "c": 2, "ab": 3, "abc": 4, "bb": 5}
     merges = [("a", "b"), ("ab", "c"), ("b", "b")]

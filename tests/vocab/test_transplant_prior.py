@@ -97,6 +97,13 @@ def test_nothing_is_shifted_where_nothing_is_new_or_nothing_can_be(tiny_source, 
     ):
         made = vocab.transplant(source, target, texts=texts, score=False)
         assert not len(made.mixture.bias_shift) and made.report.get("output_bias") is None
+    for source, target, why in (
+        (tiny_decoder, TARGET, "LlamaForCausalLM has none"),
+        (tiny_base, TARGET, "BertModel has no language-modelling head"),
+        (tiny_source, own, "no row is new"),
+    ):
+        made = vocab.transplant(source, target, texts=LINES, score=False, bias="frequency")
+        assert any(f"frequencies: {why}" in note for note in made.report["notes"]), "asked for by name, so it is said"
     few = vocab.transplant(tiny_source, TARGET, texts=LINES[:4], score=False)
     assert not len(few.mixture.bias_shift) and any("places" in note for note in few.report["notes"])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from lexigraft import InputError
@@ -134,6 +134,44 @@ def test_encode_is_whole_and_leaves_the_tokenizer_alone():
     encoded = view.encode(["gidaje , , , ,", ""])
     assert encoded[0].tolist() == [5, 6, 12, 12, 12, 12] and encoded[0].dtype == np.int32 and len(encoded[1]) == 0
     assert tokenizer.truncation["max_length"] == 2
+
+
+@pytest.mark.parametrize("make", [wordpiece, byte_level, metaspace])
+def test_without_truncation_text_is_cut_as_before(make):
+    """The model is shared, not copied; added tokens keep their ids and how they are found in a text."""
+
+    def tokenizer(**limits: int) -> Tokenizer:
+        made = make()
+        made.add_tokens([AddedToken("<L>", lstrip=True), AddedToken("<N>", single_word=True, normalized=True), "je"])
+        made.add_special_tokens([AddedToken("<T>", rstrip=True)])
+        made.post_processor = processors.TemplateProcessing("$A <T>", special_tokens=[("<T>", made.token_to_id("<T>"))])
+        if limits:
+            made.enable_truncation(2)
+            made.enable_padding(length=9)
+        return made
+
+    free, limited = tokenizer(), tokenizer(limit=2)
+    backend = Vocabulary.of(limited).backend
+    assert backend.to_str() == free.to_str() and limited.truncation and limited.padding
+    for text in ("gidaje <L> gida<N> <N> <T>  je", " <T><L>", "Ééje <mask>[MASK]<|endoftext|> <b>", ""):
+        for specials in (True, False):
+            found, expected = (one.encode(text, add_special_tokens=specials) for one in (backend, free))
+            assert (found.ids, found.offsets) == (expected.ids, expected.offsets)
+
+
+@pytest.mark.parametrize("byte_level", [False, True])
+def test_the_end_of_a_word_tells_two_tokens_apart(byte_level):
+    names = ["<unk>", "a", "b", "a</w>", "b</w>", "ab</w>", "ab"]
+    model = models.BPE({n: i for i, n in enumerate(names)}, [("a", "b</w>"), ("a", "b")], unk_token="<unk>",
+                       end_of_word_suffix="</w>")  # fmt: skip
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if byte_level:  # as CLIP has it
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([tokenizer.pre_tokenizer, pre_tokenizers.ByteLevel(False)])
+    view = Vocabulary.of(tokenizer)
+    assert view.family == ("byte-level" if byte_level else "plain")
+    assert view.forms[1:] == names[1:] and view.text[5:] == [b"ab", b"ab"]
+    assert [view.ids[form] for form in names[1:]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_places(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import pickle
 import zipfile
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import normalizers
 
 import vocab
 from lexigraft import InputError
@@ -140,6 +142,11 @@ def test_token_vectors_from_a_file(tmp_path):
     vocab.token_vectors(TOKENIZER, None, tmp_path / "moved", cache=tmp_path / "kept")
     vocab.token_vectors(TOKENIZER, None, tmp_path / "moved", cache=tmp_path / "kept", rule="plain")
     assert len(list((tmp_path / "kept").iterdir())) == 4, "another content, other weights, another rule"
+    small = copy.deepcopy(TOKENIZER)
+    small.backend_tokenizer.normalizer = normalizers.Replace("a", "c")  # the same tokens, other cuts
+    made = vocab.token_vectors(small, None, tmp_path / "moved", cache=tmp_path / "kept")
+    assert np.array_equal(made.dense, vocab.token_vectors(small, None, tmp_path / "moved", cache=False).dense)
+    assert not np.array_equal(made.dense, vocab.token_vectors(TOKENIZER, None, tmp_path / "moved", cache=False).dense)
     assert kept.is_file()
 
 

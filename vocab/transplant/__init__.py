@@ -123,7 +123,7 @@ def transplant(
     facts: dict[str, Any] = {} if chosen is None else {"auto": chosen.facts}
     if by_frequency:
         clock("bias")
-        mixture, facts["output_bias"] = with_prior(setting, mixture)
+        mixture, facts["output_bias"] = with_prior(setting, mixture, asked_for=bias == "frequency")
         give_back()
     return finish(setting, mixture, links, clock, evidence=evidence, asked=asked, facts=facts)
 

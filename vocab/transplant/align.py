@@ -41,11 +41,9 @@ def rows(problem: Problem, options: AlignOptions) -> Mixture:
     seen = np.zeros(len(target))
     usable = source.kind <= Kind.BYTE
     while batch := list(islice(lines, 4096)):
-        new = target.backend.encode_batch(batch, add_special_tokens=False)
-        old = source.backend.encode_batch(batch, add_special_tokens=False)
         parts = [
             _under(np.array(n.ids), np.array(n.offsets), np.array(o.ids), np.array(o.offsets), wanted, usable)
-            for n, o in zip(new, old, strict=True)
+            for n, o in zip(target.encodings(batch), source.encodings(batch), strict=True)
             if n.ids and o.ids
         ]
         if not parts:

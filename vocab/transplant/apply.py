@@ -11,7 +11,7 @@ from lexigraft import InputError
 from vocab.matrix import parts, take
 from vocab.memory import give_back
 from vocab.mixture import Mixture
-from vocab.transplant.ids import update_ids
+from vocab.transplant.ids import configs_of, update_ids
 from vocab.transplant.load import structure_of
 from vocab.view import Vocabulary
 
@@ -31,11 +31,10 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
         `input`, and `output` where it is a matrix of its own: torch tensors (rows, dim).
 
     Raises:
-        InputError: no embedding matrix, fewer rows than tokens, NaN or inf in the rows.
+        InputError: no embedding matrix, fewer rows than tokens, NaN or inf in the rows, or another number of rows in
+            the output matrix.
     """
-    embedding, head = _ends(model)
-    if getattr(embedding, "weight", None) is None:
-        raise InputError("the model has no embedding matrix", found=type(model).__name__)
+    embedding, head = ends_of(model)
     for name, _ in model.named_modules():
         if name.endswith("embed_tokens_per_layer"):
             raise InputError(
@@ -45,6 +44,11 @@ def matrices_of(model: PreTrainedModel, vocabulary: Vocabulary) -> dict[str, Any
     found = {"input": embedding.weight.detach()}
     if head is not None and head.weight is not embedding.weight:
         found["output"] = head.weight.detach()
+        if len(found["output"]) != len(found["input"]):
+            raise InputError(
+                "input and output embeddings differ in rows: one of them is over more than the vocabulary, or another",
+                found=f"{len(found['input'])} and {len(found['output'])} rows", expected="one vocabulary for both",
+            )  # fmt: skip
     for role, matrix in found.items():
         if len(matrix) < len(vocabulary):
             raise InputError(
@@ -91,9 +95,19 @@ def biases_of(model: PreTrainedModel, head: Any) -> list[torch.Tensor]:
     return list({id(bias): bias for bias in found}.values())
 
 
-def _ends(model: PreTrainedModel) -> tuple[Any, Any]:
-    """Input embeddings, and the output head or None."""
-    return model.get_input_embeddings(), model.get_output_embeddings()
+def ends_of(model: PreTrainedModel) -> tuple[Any, Any]:
+    """Input embeddings, and the output head or None.
+
+    Raises:
+        InputError: the model names no embedding matrix.
+    """
+    try:
+        embedding: Any = model.get_input_embeddings()
+    except NotImplementedError:  # of CLIP and other models with several towers
+        embedding = None
+    if getattr(embedding, "weight", None) is None:
+        raise InputError("the model has no embedding matrix", found=type(model).__name__)
+    return embedding, model.get_output_embeddings()
 
 
 def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> list[str]:
@@ -114,7 +128,7 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
     import torch
 
     old = matrices_of(model, source)
-    embedding, head = _ends(model)
+    embedding, head = ends_of(model)
     old_size = len(old["input"])
     notes = update_ids(model, mixture, source, target)
     with torch.no_grad():
@@ -134,7 +148,7 @@ def put_on(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target:
             part.out_features = len(target)
         elif getattr(part, "vocab_size", None) == old_size:
             part.vocab_size = len(target)
-    for config in {id(c): c for c in (model.config, model.config.get_text_config())}.values():
+    for config in configs_of(model.config, old_size):
         if hasattr(config, "vocab_size"):
             config.vocab_size = len(target)
         if getattr(config, "tokenizer_class", None) is not None:
@@ -148,24 +162,25 @@ def _check_class(model: PreTrainedModel) -> None:
     """Refuse a model whose class, made anew, has other tensors over the vocabulary than those that got new rows.
 
     Tensors over the vocabulary are those whose shape in the class depends on its size (MobileBERT has a second output
-    matrix; CPM-Ant's embeddings end in rows of another kind, which are gone now).
+    matrix).
 
     Raises:
         InputError: names the tensor.
     """
     config = copy.deepcopy(model.config)
-    text = config.get_text_config()
     made = structure_of(type(model), config)
-    if getattr(text, "vocab_size", None) is None or made is None:
+    embedding, head = ends_of(model)
+    sized = [part for part in configs_of(config, len(embedding.weight)) if hasattr(part, "vocab_size")]
+    if made is None or not sized:
         return
-    text.vocab_size += 64
+    for part in sized:
+        part.vocab_size += 64
     again, larger = made.state_dict(), structure_of(type(model), config).state_dict()
-    embedding, head = _ends(model)
     known = [embedding.weight, *([] if head is None else [head.weight, *biases_of(model, head)])]
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if name not in again or again[name].shape == larger[name].shape:
+        if name not in again or again[name].shape == larger[name].shape == tensor.shape:
             continue
-        if not any(tensor is other for other in known):
+        if again[name].shape != larger[name].shape and not any(tensor is other for other in known):
             raise InputError(
                 "the model has a tensor over the vocabulary that no rows are made for",
                 found=f"{type(model).__name__}.{name}", expected="embeddings, an output matrix and biases",
@@ -213,7 +228,7 @@ def _check(model: PreTrainedModel, old: dict[str, Any], mixture: Mixture) -> Non
     Raises:
         InputError: a wrong shape, a broken tie, NaN, or a copied row that is not the old row.
     """
-    embedding, head = _ends(model)
+    embedding, head = ends_of(model)
     now = {"input": embedding.weight.detach()}
     if head is not None:
         now["output"] = head.weight.detach()

@@ -13,8 +13,9 @@ import numpy as np
 
 from vocab.matrix import take
 from vocab.mixture import FILE, Mixture
-from vocab.transplant.apply import biases_of
+from vocab.transplant.apply import biases_of, ends_of
 from vocab.transplant.findings import Finding, Matrix, Seen
+from vocab.transplant.ids import IDS
 from vocab.transplant.row_findings import ROW_LOOKS
 from vocab.view import Kind, Vocabulary
 
@@ -41,8 +42,7 @@ def check(model: Any, tokenizer: Any = None) -> list[Finding]:
     loaded: PreTrainedModel = Carrier.load(model).model if isinstance(model, str | Path) else model
     where = tokenizer if tokenizer is not None else model if isinstance(model, str | Path) else model.name_or_path
     view = Vocabulary.of(load_tokenizer(where))
-    embedding: Any = loaded.get_input_embeddings()
-    head: Any = loaded.get_output_embeddings()
+    embedding, head = ends_of(loaded)
     matrices = {"input": Matrix(embedding.weight.detach())}
     if head is not None and head.weight is not embedding.weight:
         matrices["output"] = Matrix(head.weight.detach())
@@ -104,7 +104,7 @@ def _ids(seen: Seen) -> list[Finding]:
         configs["generation_config.json"] = seen.model.generation_config
     for file, config in configs.items():
         for key, value in vars(config).items():
-            if not key.endswith("_token_id") or value is None:
+            if not key.endswith(IDS) or value is None:
                 continue
             values = list(value) if isinstance(value, list | tuple) else [value]
             outside = [v for v in values if not 0 <= v < rows]

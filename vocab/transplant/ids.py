@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _SAME_USE = {"bos": "cls", "cls": "bos", "eos": "sep", "sep": "eos"}
+IDS = ("_token_id", "_token_index")  # the second where images and sounds stand in text
 _LISTS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids", "forced_decoder_ids", "sequence_bias")
 
 
 def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, target: Vocabulary) -> list[str]:
-    """Move every `*_token_id` of the configurations, padding and the positions that are counted from it.
+    """Move every `*_token_id` (or `_index`) of the configurations, padding and the positions that are counted from it.
 
     Args:
         model: changed in place.
@@ -40,10 +41,11 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
     old_pad = model.config.get_text_config().pad_token_id
     pad = target.roles.get("pad")
     _shift_positions(model, old_pad, pad)
-    configs = [model.config, model.config.get_text_config(), getattr(model, "generation_config", None)]
-    for config in {id(c): c for c in configs if c is not None}.values():
+    rows = len(model.get_input_embeddings().weight)  # type: ignore[arg-type]
+    generation = getattr(model, "generation_config", None)
+    for config in [*configs_of(model.config, rows), *([] if generation is None else [generation])]:
         for name, value in list(vars(config).items()):
-            if name.endswith("_token_id") and value is not None:
+            if name.endswith(IDS) and value is not None:
                 new = _new_id(name.removesuffix("_token_id"), value, moved, target)
                 try:
                     setattr(config, name, new)
@@ -68,6 +70,16 @@ def update_ids(model: PreTrainedModel, mixture: Mixture, source: Vocabulary, tar
     if pad != old_pad:
         _check_positions(model, old_pad, pad)
     return list(dict.fromkeys(notes))
+
+
+def configs_of(config: Any, rows: int) -> list[Any]:
+    """Return the configurations that speak of the vocabulary: the whole, the text's, and parts that have as many rows.
+
+    Both sides of an EncoderDecoderModel are such parts; a vision tower is none.
+    """
+    parts = [part for part in vars(config).values() if hasattr(part, "to_dict")]
+    parts = [part for part in parts if getattr(part, "vocab_size", None) == rows]
+    return list({id(part): part for part in (config, config.get_text_config(), *parts)}.values())
 
 
 def _moved(mixture: Mixture) -> dict[int, int]:

@@ -35,7 +35,9 @@ ROUNDS = 6
 NEAR = 1e-3  # nats between the mean prediction and the frequencies that count as agreement
 
 
-def with_prior(setting: Setting, mixture: Mixture, model: Any = None) -> tuple[Mixture, dict[str, Any] | None]:
+def with_prior(
+    setting: Setting, mixture: Mixture, model: Any = None, *, asked_for: bool = False
+) -> tuple[Mixture, dict[str, Any] | None]:
     """Return the mixture with a shift of the output bias.
 
     Tokens of every kind are shifted where source tokens were lost. A vocabulary that keeps all of them still serves the
@@ -45,6 +47,7 @@ def with_prior(setting: Setting, mixture: Mixture, model: Any = None) -> tuple[M
         setting: what the transplant starts from, with texts.
         mixture: its rows.
         model: a model that has them, to be asked; the source with them where it is not given.
+        asked_for: the user named it: where there is nothing to shift, a note says why.
 
     Returns:
         The mixture, and what the report says: `factor`, `nats` a token at places the shift was not made from, without
@@ -52,7 +55,10 @@ def with_prior(setting: Setting, mixture: Mixture, model: Any = None) -> tuple[M
         shift. A note says so where the user might expect otherwise.
     """
     rows = _shifted_rows(setting, mixture)
-    if setting.texts is None or not rows.any() or not _has_bias(setting):
+    why = _nothing_to_shift(setting, rows)
+    if why is not None and asked_for:
+        setting.notes.append(f"no output bias was shifted to the tokens' frequencies: {why}")
+    if why is not None or setting.texts is None:
         return mixture, None
     asked = _asked(setting, mixture, model)
     if asked is None:
@@ -90,19 +96,30 @@ def _shifted_rows(setting: Setting, mixture: Mixture) -> np.ndarray:
     return plain & (made | bool(len(lost)))
 
 
-def _has_bias(setting: Setting) -> bool:
-    """Whether the model can be asked, and has one output bias that training would change."""
+def _nothing_to_shift(setting: Setting, rows: np.ndarray) -> str | None:
+    """Say why nothing can be shifted; None where the model can be asked, and has one bias that training would change.
+
+    Args:
+        setting: what the transplant starts from.
+        rows: bool (target,): rows whose bias is to be shifted.
+    """
     import torch
 
     from vocab.transplant.apply import biases_of
     from vocab.transplant.start import cannot_be_scored
     from vocab.windows import is_causal
 
+    if not rows.any():
+        return "no row is new"
     model = setting.carrier.model
-    if cannot_be_scored(setting) or (setting.tokenizer.mask_token_id is None and not is_causal(model)):
-        return False
+    if why := cannot_be_scored(setting):
+        return why.rstrip(".")
+    if setting.tokenizer.mask_token_id is None and not is_causal(model):
+        return "the new tokenizer has no mask token"
     found = biases_of(model, model.get_output_embeddings())
-    return len(found) == 1 and isinstance(found[0], torch.nn.Parameter)
+    if len(found) == 1 and isinstance(found[0], torch.nn.Parameter):
+        return None
+    return f"{type(model).__name__} has {'one that no training changes' if found else 'none'}"
 
 
 def _asked(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexigraft import InputError
 from vocab.transplant import shards
-from vocab.transplant.apply import biases_of, same, swap
+from vocab.transplant.apply import biases_of, ends_of, same, swap
 from vocab.transplant.load import MERGED, PEFT, class_of, load_model, structure_of
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _over_vocabulary(model: PreTrainedModel) -> list[torch.Tensor]:
     """List the tensors that a new vocabulary changes: embeddings, output matrix and biases, tables of positions."""
     from torch import nn
 
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    embedding, head = ends_of(model)
     found: list[Any] = [embedding.weight]
     if head is not None:
         found += [head.weight, *biases_of(model, head)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,9 @@ def _of_words(vocabulary: Any, texts: Any, file: WordFile, cache: Any, kind: str
 
     often = None if texts is None else word_counts(file.vectors, texts)
     content = np.zeros(0, np.int64) if often is None else often
-    name = {"version": _VERSION, "words": file.digest, "rule": rule}
+    # Which words hold a token hangs on how the tokenizer cuts them, which its tokens alone do not say.
+    cuts = hashlib.sha256(vocabulary.backend.to_str().encode()).hexdigest()
+    name = {"version": _VERSION, "words": file.digest, "rule": rule, "tokenizer": cuts}
     dense = _kept(
         True if cache is None else cache, vocabulary.fingerprint, np.zeros(0, np.int32), content, name,
         lambda: from_words(file.vectors, vocabulary, rule, often),
