@@ -55,6 +55,10 @@ def test_wechsel(six):
     # Shared tokens are made anew: ▁b is mostly, not only, the old ▁b.
     assert mixture.explain("▁b")[0] == ("▁b", pytest.approx(1 / (1 + np.exp(-10) + np.exp(10 * (np.sqrt(0.5) - 1)))))
     assert not mixture.filled[[UNK, E_]].any()
+    # Specials are no neighbours, whatever vector they are given: <unk> would be as near as ▁a.
+    given = np.array(six.source_vectors)
+    given[UNK] = given[1]
+    assert rows_of(replace(six, source_vectors=given), "wechsel").explain("▁bc") == mixture.explain("▁bc")
     # Two nearest only: 1 and .7071.
     pair = np.exp(10 * (np.sqrt(0.5) - 1))
     found = rows_of(six, "wechsel", neighbours=2).explain("▁bc")

@@ -12,7 +12,7 @@ from vocab.transplant.method import Problem
 from vocab.vectors import as_evidence
 from vocab.vectors.align import Find, rotation
 from vocab.vectors.evidence import Evidence
-from vocab.view import SPACE, Vocabulary
+from vocab.view import SPACE, Kind, Vocabulary
 
 
 def in_one_space(problem: Problem, identical: bool = False) -> tuple[Evidence, Evidence]:
@@ -26,12 +26,14 @@ def in_one_space(problem: Problem, identical: bool = False) -> tuple[Evidence, E
         identical: use strings that both sides spell alike, where there is no dictionary.
 
     Returns:
-        Evidence of target tokens and of source tokens, dense, of the same dimensions.
+        Evidence of target tokens and of source tokens, dense, of the same dimensions; none of source specials.
 
     Raises:
         InputError: the vectors are not dense or differ in dimensions, or no pair has vectors.
     """
     new, old = as_evidence(problem.vectors, problem.target), as_evidence(problem.source_vectors, problem.source)
+    if old.dense is not None and old.dense[problem.source.kind > Kind.BYTE].any():  # given for specials too, or for gaps
+        old = replace(old, dense=np.where((problem.source.kind <= Kind.BYTE)[:, None], old.dense, 0))
     if new.dense is None or old.dense is None or new.dense.shape[1] != old.dense.shape[1]:
         raise InputError(
             "vectors of source and target tokens must lie in one space",
