@@ -49,12 +49,18 @@ def train(
     """Learn a tokenizer from text: plain, gz, zst or parquet files."""
     import vocab
     from adapt.config import parse_override
+    from vocab.tokenizer.options import BuildOptions
 
     new_folder(output)
     more = {key: yaml.safe_load(value) for key, value in map(parse_override, settings or [])}
+    own = ("algorithm", "vocab_size", "marks")
+    if wrong := [key for key in more if key in own or key not in BuildOptions.model_fields]:
+        known = ", ".join(name for name in BuildOptions.model_fields if name not in own)
+        raise InputError("this is no setting", found=wrong[0], expected=f"{known}; or an option such as --vocab-size")
     if marks is not None:
         more["marks"] = marks
-    texts = {"text": text} | {str(path): [path] for path in others} if others else text
+    main = ", ".join(map(str, text))
+    texts = {main: text} | _unlike([main], ((str(path), [path]) for path in others)) if others else text
     made = vocab.train_tokenizer(texts, like=like, algorithm=algorithm, vocab_size=vocab_size, **more)
     made.save_pretrained(output)
     write_json(output / "facts.json", made.facts)
@@ -299,7 +305,7 @@ def _unlike(known: Iterable[str], more: Iterable[tuple[str, Any]]) -> dict[str, 
     found: dict[str, Any] = {}
     for name, lines in more:
         if name in found or name in known:
-            raise InputError("two parts of the text have the same name", found=name, expected="--slice NAME=FILE")
+            raise InputError("two parts of the text have the same name", found=name, expected="each once")
         found[name] = lines
     return found
 
@@ -324,11 +330,14 @@ def _pair(entry: str) -> tuple[str, str]:
 
 def _gold(file: Path) -> list[list[str]]:
     """Read a treebank's words, or text that is cut by spaces."""
-    if file.suffix == ".conllu" or "\n\n" in file.read_text(encoding="utf-8")[:10_000]:
+    from vocab.tokenizer.texts import Lines
+
+    lines = list(Lines(file, blank=True))
+    if file.suffix == ".conllu" or not all(map(str.strip, lines[:1000])):
         from corpora.tasks import read_tagged
 
         return [list(sentence.tokens) for sentence in read_tagged(file)]
-    return [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line.split() for line in lines]
 
 
 def _bar(done: float, total: float, facts: Mapping[str, object]) -> None:

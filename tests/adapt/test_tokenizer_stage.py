@@ -116,3 +116,19 @@ def test_command_line(tmp_path: Path, language, monkeypatch):
     assert auto.exit_code == 0 and "bits a character" in auto.output, auto.output
     listed = run(app, ["tokenizer", "algorithms"])
     assert "supertokens: BPE in two stages" in listed.output and "character_coverage: Share of" in listed.output
+
+
+def test_what_is_typed_wrongly(tmp_path: Path, language: Path):
+    """Said in a sentence, before any text is read or lost; nothing is written."""
+    text, new = str(language / "text.txt"), str(tmp_path / "new")
+    train = ["tokenizer", "train", "--text", text, "--output", new]
+    compare = ["tokenizer", "compare", f"one={tmp_path}", "--text", text]
+    for arguments, message in (
+        ([*train, "vocab_size=100"], "no setting; found vocab_size"),
+        ([*train, "progress=1"], "no setting; found progress"),
+        ([*train, "--others", text], "have the same name"),
+        ([*compare, "--words", str(tmp_path / "words.txt")], "no such text file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert not Path(new).exists()

@@ -78,7 +78,7 @@ def test_extend_refuses(old):
 
 def test_words_that_are_wished_for(old):
     """They become pieces, and are what their text is cut into."""
-    words, morphemes = ["kafeteria", "zzzwa"], ["gunduzu", "mwa-"]
+    words, morphemes = ["kafeteriyarmugundumi", "zzzwa"], ["gunduzu", "mwa-"]
     grown = extend(old, NEW, 60, words=words, morphemes=morphemes)
     view = Vocabulary.of(grown.tokenizer)
     assert len(grown.added) == 60 and set(view.tokens[len(Vocabulary.of(old)) :]) == set(grown.added)

@@ -87,7 +87,7 @@ TWEETS = ["@UserX duba https://x.y/z?q=1 😂😂👍🏽 ❤️ @me a@b.c #tag 
 
 @pytest.mark.parametrize("algorithm", FAMILIES.values())
 def test_tweets_are_brought_to_one_form(algorithm: str, tmp_path: Path):
-    trained = learnt(algorithm, TEXT + TWEETS * 20, tweets=True, character_coverage=1.0, more=60)
+    trained = learnt(algorithm, TEXT + TWEETS * 20, tweets=True, character_coverage=1.0, more=120)
     trained.save_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     found = tokenizer.decode(tokenizer(TWEETS[0], add_special_tokens=False)["input_ids"])
@@ -103,7 +103,7 @@ def test_tweets_are_brought_to_one_form(algorithm: str, tmp_path: Path):
 
 @pytest.mark.parametrize("algorithm", FAMILIES.values())
 def test_a_tweet_is_the_same_tokens_in_pretraining_and_evaluation(algorithm: str, tmp_path: Path):
-    learnt(algorithm, TEXT + TWEETS * 20, tweets=True, character_coverage=1.0, more=60).save_pretrained(tmp_path / "t")
+    learnt(algorithm, TEXT + TWEETS * 20, tweets=True, character_coverage=1.0, more=120).save_pretrained(tmp_path / "t")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "t")
     (tmp_path / "x.txt").write_text("\n".join(TWEETS), encoding="utf-8")
     ids = [tokenizer(line, add_special_tokens=False)["input_ids"] for line in TWEETS]
@@ -174,8 +174,27 @@ def test_words_and_morphemes_of_the_user(algorithm: str):
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
 
+@pytest.mark.parametrize("algorithm", ["bpe", "byte-bpe", "wordpiece", "unigram", "sentencepiece-bpe"])
+def test_a_word_longer_than_pieces_may_be(algorithm: str):
+    long = "makarantarmugundumi"
+    tokenizer = learnt(algorithm, words=[long], more=20)
+    assert pieces(tokenizer, f"ba {long}")[-1] == f"{MARKS[ALGORITHMS[algorithm].family]}{long}"
+
+
 def test_a_word_that_is_part_of_others_too():
     assert {"▁zuqa", "zuqa"} <= learnt("unigram", words=["zuqa"], morphemes=["zuqa"], more=20).get_vocab().keys()
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "byte-bpe", "wordpiece"])
+def test_joiners_that_shape_letters_are_part_of_words(algorithm: str):
+    """Persian, Sinhala and Malayalam words hold them; in emoji they are cut off like any sign."""
+    words = ["می\u200cخواهم", "ශ්\u200dරී", "അവന്\u200d"]
+    tokenizer = learnt(algorithm, [*TEXT, " ".join(words)], words=words, character_coverage=1.0, more=120)
+    assert all(len(pieces(tokenizer, word)) == 1 for word in words)
+    ids = tokenizer(" ".join(words), add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(ids) == " ".join(words)
+    cut = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("a👩\u200d🔧a❤\ufe0f\u200d🔥")
+    assert [span for _, span in cut] == [(0, 1), (1, 4), (4, 5), (5, 6), (6, 7), (7, 9)]
 
 
 def test_words_that_cannot_be_pieces():

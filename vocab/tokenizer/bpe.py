@@ -64,7 +64,7 @@ def merged(task: Task, *, alphabet: tuple[str, ...] = ()) -> dict[str, Any]:
         min_frequency=task.min_frequency,
         special_tokens=list(task.reserved),
         initial_alphabet=list(alphabet),
-        max_token_length=max([task.max_piece_length, *map(len, task.given)]),
+        max_token_length=max([task.max_piece_length, *(len(piece) + 1 for piece in task.given)]),  # pieces are shorter
         show_progress=False,
     )
     tokenizer = Tokenizer(models.BPE())
@@ -83,7 +83,7 @@ def continued(model: dict[str, Any], task: Task, wanted: int, *, longest: int) -
         model: the `model` part of a tokenizer.json, of type BPE.
         task: what to learn from.
         wanted: how many pieces to add.
-        longest: most tokens of the given model that one new piece may hold.
+        longest: a new piece holds fewer tokens of the given model than this.
 
     Returns:
         The model with new pieces and merges after the old ones.

@@ -238,7 +238,7 @@ def _extend_bpe(raw: dict[str, Any], task: Task, first: int) -> list[str]:
     missing = sorted((x for x, n in letters.items() if n >= task.min_frequency), key=lambda x: (-letters[x], x))
     added = missing[: task.vocab_size] if model.get("unk_token") else []
     model["vocab"] |= {letter: first + place for place, letter in enumerate(added)}
-    longest = max([16, *map(len, task.given)])
+    longest = max([16, *(len(piece) + 1 for piece in task.given)])
     steps = [task]
     if task.given:  # each alone on its letters, so that it becomes whole; then the text goes on from there
         steps = [replace(task, counts=dict.fromkeys(task.given, 1), min_frequency=1, given=()), task]

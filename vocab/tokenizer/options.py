@@ -73,7 +73,7 @@ class BuildOptions(Options):
     byte_fallback: bool | None = None
     """Spell unknown characters by their bytes. Nothing means as the source does."""
     max_piece_length: int = Field(16, ge=1)
-    """Longest piece, in characters."""
+    """Longest piece, in characters; what merges make stays below it."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """BPE-dropout: share of the merges left out at random while a model is trained; never in evaluation."""
     alpha: float = Field(0.3, gt=0, le=1)

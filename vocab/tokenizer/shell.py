@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 # A letter, mark or digit; what is none, nor a space; and the end of a word, where signs may be kept.
 _WORD = r"[\p{L}\p{M}\p{N}]"
 SIGN = rf"[^\p{{L}}\p{{M}}\p{{N}}\s{SPACE}]"
+# (Non-)joiners that shape the letter or vowel sign before them, as in Persian, Sinhala and Malayalam; in an emoji they
+# stand behind a sign or behind the selector of its style.
+_SHAPING = r"(?<=[\p{L}\p{M}])(?<!\x{FE0F})[\x{200C}\x{200D}]"
 ENDING = rf"(?=[\s{SPACE}]|$)"
 _EMOJI = r"(?:\p{Regional_Indicator}{2}|\p{Extended_Pictographic}(?:\x{200D}\p{Extended_Pictographic})*)"
 # An emoji has one spelling without the selectors of its style and colour; they go before the normal form is made, since
@@ -163,15 +166,14 @@ def pre_tokeniser_state(family: str, options: BuildOptions | None = None, *, acr
 def _signs(mark: str, options: BuildOptions) -> str:
     """Write the pattern of punctuation that is cut off words."""
     begins = rf"(?<={mark})" if mark and not options.spaces_as_tokens else "^"
-    exceptions = []
+    exceptions = [_SHAPING]
     if options.joiners:
         exceptions.append(rf"(?<={_WORD}){_any_of(options.joiners)}(?={_WORD})")
     if openers := options.openers + "@" * options.tweets:
         exceptions.append(rf"{begins}{_any_of(openers)}(?=\p{{L}})")
     if options.closers:
         exceptions.append(rf"(?<=\p{{L}}){_any_of(options.closers)}{ENDING}")
-    unless = f"(?!{'|'.join(exceptions)})" if exceptions else ""
-    return rf"(?:{unless}{SIGN})+"
+    return rf"(?:(?!{'|'.join(exceptions)}){SIGN})+"
 
 
 def _any_of(signs: str) -> str:
