@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +26,12 @@ Output = Annotated[Path, typer.Option("--output", help="Folder to write; must no
 
 
 def new_folder(path: Path) -> Path:
-    """Refuse a folder that is there; nothing is ever written over."""
+    """Refuse a folder that is there, since nothing is ever written over, or where none can be made."""
     if path.exists():
         raise InputError("this folder is there already", file=path, expected="another --output")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError("no folder can be made here", file=above, expected="--output where you may write")
     return path
 
 

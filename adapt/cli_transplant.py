@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -102,6 +106,30 @@ def apply(
             score=_scored(score, heldout), device=cast(Any, device), progress=_shown_on(status),
         )  # fmt: skip
     _wrote(graft, output)
+
+
+@transplant.command("factorise")
+def factorise(
+    model: Annotated[str, typer.Argument(help="Model: folder or hub id.")],
+    output: Output,
+    rank: Annotated[int | None, typer.Option(help="Width of the new embeddings; none: back to a plain one.")] = None,
+) -> None:
+    """Write the smaller model of OFA, narrow embeddings and a Linear (`vocab.factorised.load` reads it), or undo it."""
+    from vocab import factorised
+    from vocab.tokenizer.load import load_tokenizer
+    from vocab.transplant.load import load_model
+
+    new_folder(output)
+    folder = _folder(model)
+    before = factorised.load(folder) if rank is None else load_model(folder)
+    sizes = [before.num_parameters()]
+    made = factorised.unfold(before) if rank is None else factorised.factorise(before, rank)
+    sizes.append(made.num_parameters())
+    with _whole(output) as whole:
+        made.save_pretrained(whole) if rank is None else factorised.save(made, whole)
+        load_tokenizer(folder).save_pretrained(whole)
+    console.print(f"{sizes[0]:,} parameters became {sizes[1]:,}", highlight=False)
+    console.print(f"wrote {output}", highlight=False, soft_wrap=True)
 
 
 @transplant.command("explain")
@@ -222,7 +250,19 @@ def _shown_on(status: Status) -> Progress:
     return progress
 
 
+@contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    """Give a folder to write into, which takes its name when all of it is there: an interruption leaves nothing."""
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def _wrote(graft: Graft, output: Path) -> None:
-    graft.save(output)
+    with _whole(output) as folder:
+        graft.save(folder)
     console.print(graft.markdown, highlight=False, markup=False, soft_wrap=True)
     console.print(f"wrote {output}", highlight=False, soft_wrap=True)

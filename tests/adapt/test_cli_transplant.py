@@ -18,6 +18,7 @@ from adapt.tuning.adapters import attach, load_tuned, parameters, save_tuned, sh
 from lexigraft import InputError
 from tests.conftest import write_config
 from tests.tiny_tokenizers import metaspace
+from vocab import factorised
 from vocab.mixture import Mixture
 from vocab.tokenizer.load import load_tokenizer, wrap
 from vocab.transplant.load import load_model
@@ -57,6 +58,43 @@ def test_run_apply_explain(call, tiny_source):
     assert one.equal(two)
     with pytest.raises(InputError, match="--heldout is text to score on"):
         call("apply", "made", tiny_source, "--output", "third", "--no-score", "--heldout", "text.txt")
+
+
+def test_a_folder_is_whole_or_not_there(call, tiny_source, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"text\.txt: no folder can be made here"):
+        call("run", tiny_source, "new", "--output", "text.txt/made")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Mixture, "save", stopped)
+    before = sorted(tmp_path.iterdir())
+    call("run", tiny_source, "new", "--method", "subwords", "--no-score", "--output", "made", code=130)
+    assert sorted(tmp_path.iterdir()) == before
+    monkeypatch.undo()
+
+
+def test_a_narrow_embedding_and_back(call, tiny_source):
+    """At the rank that ofa was asked for, the smaller model says what the plain one does."""
+    vectors = [f"{word} {n % 3 - 1} {n % 5 - 2} 1" for n, word in enumerate(sorted(set(" ".join(LINES).split())))]
+    Path("words.vec").write_text("\n".join(vectors) + "\n", encoding="utf-8")
+    words = ("--vectors", "words.vec", "--source-vectors", "words.vec")
+    call(
+        "run", tiny_source, "new", "--method", "ofa", *words, "--option", "ofa.rank=5", "--no-score", "--output", "made"
+    )
+    said = call("factorise", "made", "--rank", 5, "--output", "narrow")
+    assert f"{load_model('made').num_parameters():,} parameters became " in said
+    call("factorise", "narrow", "--output", "back")
+    one, two, three = load_model("made"), factorised.load("narrow"), load_model("back")
+    assert two.get_input_embeddings().coordinates.weight.shape == (29, 5)
+    ids = torch.arange(29)[None]
+    for model in (two, three):
+        assert torch.allclose(model(ids).logits, one(ids).logits, atol=1e-5)
+    assert len(load_tokenizer("narrow")) == len(load_tokenizer("back")) == 29
+    with pytest.raises(InputError, match="no rank for these embeddings; found 33; expected 1 to 32"):
+        call("factorise", "made", "--rank", 33, "--output", "more")
+    with pytest.raises(InputError, match="no factorised model here"):
+        call("factorise", "made", "--output", "more")
 
 
 def test_options_of_methods(call, tiny_source):

@@ -102,6 +102,12 @@ def test_the_page_needs_nothing_and_escapes_everything(tiny_source, tmp_path):
     assert page.tags.count("h1") == 1 and "Rows with least evidence" in page.text
 
 
+def test_shared_tokens_are_counted_where_a_method_copies_none(graft, tiny_source):
+    drawn = vocab.transplant(tiny_source, TARGET, method="random", texts=LINES, score=False).report
+    assert drawn["overlap"] == graft.report["overlap"] and drawn["overlap"]["tokens"] > 0
+    assert drawn["rows"]["copied"] == drawn["rows"]["by_method"]["special"]
+
+
 def test_markdown_and_page_hold_the_same_figures(graft):
     page = Page(graft.html).text
     for line in graft.markdown.splitlines():

@@ -72,7 +72,7 @@ def test_no_shared_token_at_all(tiny_source):
     assert rows(graft.model).isfinite().all() and "Shared with the source: 0 tokens" in graft.markdown
     graft = vocab.transplant(tiny_source, target, method="dictionary", dictionary=[("tree", "мата"), ("house", "куда")])
     assert graft.explain("▁мата") == [("▁tree", 1.0)]
-    vectors, old = np.eye(9)[:, 5:], np.eye(len(vocab.Vocabulary.of(str(tiny_source))), 4)
+    vectors, old = np.eye(9)[:, 5:], np.eye(len(vocab.Vocabulary.of(str(tiny_source))), 4, -50)
     graft = vocab.transplant(tiny_source, target, method="wechsel -> mean", vectors=vectors, source_vectors=old)
     assert graft.report["rows"]["by_method"]["wechsel"] > 0
 

@@ -32,7 +32,7 @@ class OfaOptions(Options):
     """Temperature of the softmax."""
     rank: int | None = Field(None, gt=0)
     """Bring all rows to this rank (d' in the paper: 100, 200, 400), as factorised embeddings have it; nothing means no
-    factorisation. `vocab.factorised` makes the smaller model of it."""
+    factorisation. `lexigraft transplant factorise` makes the smaller model of it."""
 
 
 def rows(problem: Problem, options: OfaOptions) -> Mixture:

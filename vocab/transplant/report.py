@@ -9,6 +9,7 @@ import numpy as np
 from vocab.matrix import parts, take
 from vocab.mixture import SPECIAL, Mixture
 from vocab.mixture_join import EDIT
+from vocab.transplant.copy_ import overlap
 from vocab.transplant.explain import meaning_of
 from vocab.view import Kind, Vocabulary
 
@@ -44,15 +45,17 @@ def facts(
         A dict that JSON can hold.
     """
     rows = mixture.methods()
-    copied = mixture.copied & (target.kind <= Kind.BYTE)
+    # Shared tokens are shared where a method makes their rows anew, too; looser matches count where they were copied.
+    shared = mixture.copied & (target.kind <= Kind.BYTE)
+    shared[overlap(source, target)[0]] = True
     first = chain[0] if chain else ""
     own = {SPECIAL, "copy", EDIT, first}
-    overlap: dict[str, Any] = {
-        "tokens": int(copied.sum()),
-        "share": _round(copied.sum() / max(int(np.sum(target.kind <= Kind.BYTE)), 1)),
+    in_both: dict[str, Any] = {
+        "tokens": int(shared.sum()),
+        "share": _round(shared.sum() / max(int(np.sum(target.kind <= Kind.BYTE)), 1)),
     }
     if frequency is not None:
-        overlap["share_of_text"] = _round(frequency[copied].sum() / max(int(frequency.sum()), 1))
+        in_both["share_of_text"] = _round(frequency[shared].sum() / max(int(frequency.sum()), 1))
     return {
         "method": " -> ".join(chain),
         "evidence": evidence,
@@ -67,7 +70,7 @@ def facts(
         },
         "evidence_by_method": _evidence(mixture),
         "weights_per_mixed_row": _weights(mixture),
-        "overlap": overlap,
+        "overlap": in_both,
         "norms": {role: _norms(mixture, before.get(role, before["input"]), matrix) for role, matrix in after.items()},
         "worst": _worst(mixture, target, frequency),
         "notes": notes,
