@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _MOST = 600  # points drawn; more are thinned out
 _TRAIN, _HELD = "training", "held-out"
 _BITS = re.compile(r"(heldout|source)_((?:pseudo_)?bits)_per_character")
-_TEXTS = {"heldout": "held-out text", "source": "the source's language"}
+SOURCE = "the source's language"
+_TEXTS = {"heldout": "held-out text", "source": SOURCE}
 
 
 def logs(run: RunFolder) -> dict[str, Path]:

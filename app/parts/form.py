@@ -6,7 +6,8 @@ Widgets keep their own state; what they hold is turned into the settings a YAML 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -216,7 +217,7 @@ class Form:
         except ValidationError as error:
             for wrong in error.errors():
                 key = _nearest([str(part) for part in wrong["loc"]], known)
-                message = wrong["msg"].removeprefix("Value error, ")
+                message = said_of(wrong)
                 first = message.split(" ")[0].strip("`")
                 first = f"{key}.{first}" if f"{key}.{first}" in known else first
                 if first in known and "." in first:  # a rule over several fields names the one it is about
@@ -231,6 +232,11 @@ class Form:
                 found.setdefault(leaf.key, problem)
         order = {leaf.key: n for n, leaf in enumerate(self.top.leaves())}
         return dict(sorted(found.items(), key=lambda pair: order.get(pair[0], -1)))
+
+
+def said_of(problem: Mapping[str, Any]) -> str:
+    """Return what pydantic says of one problem, without its own word for where that came from."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _add_row(key: str) -> None:
@@ -248,7 +254,7 @@ def _remove_row(key: str, row: int) -> None:
 
 def _widget(item: Field, key: str) -> Any:
     common: dict[str, Any] = {"key": key, "help": item.help or None, "persist_state": "session"}
-    unset = "not set" if item.default is None else f"default: {item.default}"
+    unset = _unset(item) if item.default is None else f"default: {item.default}"
     if item.kind == "flag":
         return st.toggle(item.label, **common)
     if item.kind == "choice" or (item.kind == "text" and item.suggestions):
@@ -273,8 +279,14 @@ def _widget(item: Field, key: str) -> Any:
     if item.kind == "yaml":
         return st.text_area(item.label, height=80, placeholder="YAML", **common)
     hints = {"path": "path on this machine", "list": "numbers, with commas between"}
-    placeholder = hints.get(item.kind) or ("not set" if item.optional else item.help.rstrip("."))
+    placeholder = hints.get(item.kind) or (_unset(item) if item.optional else item.help.rstrip("."))
     return st.text_input(item.label, placeholder=placeholder, **common)
+
+
+def _unset(item: Field) -> str:
+    """Say in an empty field what it stands for, where the setting's help does."""
+    meant = re.search(r"[Nn]othing means (?:that )?(.+?)(?:[.;,(]|$)", item.help)
+    return " ".join(meant[1].split()) if meant else "not set"
 
 
 def _wide(item: Field) -> bool:

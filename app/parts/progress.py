@@ -16,7 +16,7 @@ _WORDS = {
     "tokenizer": "Build the tokenizer",
     "transplant": "Transplant the vocabulary",
     "budget": "Measure the speed",
-    "preflight": "Look ahead",
+    "preflight": "Estimate time and memory",
     "pretrain": "Pretrain",
     "evaluate": "Evaluate",
     "floors": "floors",
@@ -45,6 +45,7 @@ class Stage:
         seconds_left: guess of the run itself; None when it has none.
         seconds: what it took, when it is done.
         facts: the newest numbers (loss, tokens per second).
+        began: its beginning was logged, so its end will be.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Stage:
     seconds_left: float | None = None
     seconds: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    began: bool = False
 
     @property
     def share(self) -> float:
@@ -78,6 +80,7 @@ class Log:
     def _start(self) -> None:
         self.stages: dict[str, Stage] = {}
         self.notices: list[str] = []
+        self._planned = False
 
     def read(self) -> Log:
         """Take in new lines; a file that became shorter is read from its beginning."""
@@ -93,6 +96,7 @@ class Log:
         kind, name = event.get("event"), event.get("stage")
         for planned in _strings(event.get("stages")):
             self.stages.setdefault(planned, Stage(planned))
+            self._planned = True
         if kind == "run":
             for stage in self.stages.values():
                 if stage.state in ("running", "failed"):
@@ -108,18 +112,27 @@ class Log:
                     stage.state = "failed" if kind == "failed" else "cut"
         if not isinstance(name, str) or kind == "notice":
             return
-        stage = self.stages.setdefault(name, Stage(name))
+        stage = self._stage(name)
         facts = event.get("facts")
         facts = facts if isinstance(facts, dict) else {}
         if kind == "started":
             stage.state, stage.done, stage.total, stage.seconds_left, stage.facts = "running", 0.0, 0.0, None, {}
+            stage.began = True
         elif kind == "progress":
             stage.state, stage.facts = "running", facts or stage.facts
             stage.done, stage.total = _float(event.get("done")) or 0.0, _float(event.get("total")) or 0.0
             stage.seconds_left = _float(event.get("seconds_left"))
+            if not stage.began and stage.share == 1.0:  # the look ahead only counts: nothing says that it is done
+                stage.state = "done"
         elif kind in ("finished", "skipped", "failed"):
             stage.state = {"finished": "done"}.get(str(kind), str(kind))
             stage.seconds = _float(facts.get("seconds"))
+
+    def _stage(self, name: str) -> Stage:
+        """Return a stage; one that was not planned comes before those that were, as the look ahead does."""
+        if name not in self.stages:
+            self.stages = {name: Stage(name), **self.stages} if self._planned else {**self.stages, name: Stage(name)}
+        return self.stages[name]
 
     def html(self, active: bool) -> str:
         """Draw the stages as a list, the running one with a bar; all text escaped."""

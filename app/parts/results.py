@@ -9,8 +9,8 @@ from typing import Any
 import streamlit as st
 
 from adapt.report.page import FIGURES
-from app.parts import try_out
-from app.parts.curves import Curve, bits_charts, chart, logs
+from app.parts import made_of, try_out
+from app.parts.curves import SOURCE, Curve, bits_charts, chart, logs
 from app.parts.folders import RunFolder, read_json
 from app.parts.guard import plain
 
@@ -66,8 +66,8 @@ def show(run: RunFolder) -> None:
     """Draw a finished run."""
     path = run.file("report/table.json")
     table = read_json(path) if path else None
-    names = ["Results", "Try it", "Curves", "Pictures", "Model card", "Files and settings"]
-    results, own, curves, pictures, card, files = st.tabs(names)
+    names = ["Results", "Try it", "Transplant", "Curves", "Pictures", "Model card", "Files and settings"]
+    results, own, made, curves, pictures, card, files = st.tabs(names)
     with results:
         if isinstance(table, dict):
             _results(table)
@@ -75,6 +75,8 @@ def show(run: RunFolder) -> None:
             st.info("This run has no table yet: it is written when all stages are done.")
     with own:
         try_out.draw(run)
+    with made:
+        made_of.draw(run)
     with curves:
         draw_curves(run)
     with pictures:
@@ -84,7 +86,8 @@ def show(run: RunFolder) -> None:
         for name, picture in found.items():
             title, caption = FIGURES.get(name, (name.replace("_", " "), ""))
             st.subheader(plain(title), anchor=False)
-            st.image(picture.read_bytes(), caption=plain(caption), alt=f"{title}: {caption}")
+            with st.container(key=f"figure-{name}"):
+                st.image(picture.read_bytes(), caption=plain(caption), alt=f"{title}: {caption}")
     with card:
         _card(run)
     with files:
@@ -146,11 +149,15 @@ def draw_curves(run: RunFolder) -> None:
     if not found:
         st.info("No arm of this run has been trained.")
         return
-    for unit, picture in bits_charts({arm: drawn[arm].bits for arm in found}).items():
+    bits = {arm: drawn[arm].bits for arm in found}
+    dashed = any(SOURCE in set(frame["text"]) for frame in bits.values())
+    for unit, picture in bits_charts(bits).items():
         st.subheader(f"{unit.capitalize()} per character", anchor=False)
         st.altair_chart(picture, width="stretch", key=f"bits:{unit}")
-        st.caption("Of the same words whatever the vocabulary: here arms may be compared by height, lower is better. "
-                   "Dashed: text of the source's language, where forgetting is measured.")  # fmt: skip
+        said = "Measured on the same words for every arm, so heights compare; lower is better."
+        if dashed:
+            said += " Dashed: text of the source’s language; where that line rises, the model forgets it."
+        st.caption(said)
     for column, (arm, frame) in zip(st.columns(len(found)), found.items(), strict=True):
         column.subheader(plain(arm), anchor=False)
         column.altair_chart(chart(frame), width="stretch", key=f"curve:{arm}")
@@ -184,7 +191,9 @@ def _files(run: RunFolder) -> None:
                 st.download_button(label, path.read_bytes(), name, mime, key=f"get:{relative}", on_click="ignore")
     st.html(f'<p class="lx-path">Run folder<code>{escape(str(run.path))}</code></p>')
     if run.folder("model") is not None:
-        st.code(f"AutoModel.from_pretrained({str(run.path / 'model')!r})", language="python")
+        st.caption("To load its model in Python:")
+        load = f"from transformers import AutoModel\n\nmodel = AutoModel.from_pretrained({str(run.path / 'model')!r})"
+        st.code(load, language="python", wrap_lines=True)
     if text := run.text("run.yaml"):
         st.subheader("Every setting", anchor=False)
         st.code(text, language="yaml", height=480)

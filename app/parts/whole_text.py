@@ -50,8 +50,9 @@ def draw(names: Sequence[str]) -> None:
         format_func=lambda file: known.get(file, file),
         key="file",
         accept_new_options=True,
-        placeholder="held-out text, one sentence a line: choose that of a run, or type a path and press Enter",
-        help="Text that none of the tokenizers was learnt from; plain, or packed with gzip.",
+        placeholder="choose, or type a path and press Enter",
+        help="Held-out text of a run, or any text that none of the tokenizers was learnt from: one sentence a line, "
+        "plain or packed with gzip. It gives metrics, pictures, the words that changed, and words to mark.",
         bind="query-params",
     )
     with st.expander("Parallel text, for parity across languages"):
@@ -120,6 +121,10 @@ def _metrics(table: pd.DataFrame) -> None:
     if len(table) > 1:
         said += f" ▲ better, ▼ worse than {table.attrs['base']} beyond chance (paired draws)."
     st.caption(plain(said))
+    with st.expander("What these metrics are"):
+        names = dict.fromkeys(str(record["metric"]) for record in records(table))
+        meant = (f"- **{plain(name.replace('_', ' '))}**: {plain(METRICS[name].summary)}" for name in names)
+        st.markdown("\n".join(meant))
     with st.container(horizontal=True):
         for form, label, ending in (("csv", "CSV", "csv"), ("markdown", "Markdown", "md"), ("latex", "LaTeX", "tex")):
             st.download_button(
@@ -179,7 +184,7 @@ def _pictures(drawn: Sequence[Picture]) -> None:
 def _changes(measured: dict[str, Measured]) -> None:
     names = list(measured)
     if len(names) < 2:
-        st.info("Choose two tokenizers.")
+        st.info("Choose a second tokenizer at the top of the page: here are the words that it cuts better or worse.")
         return
     left, right = st.columns(2)
     before = left.selectbox("From", names, key="before")
@@ -191,6 +196,10 @@ def _changes(measured: dict[str, Measured]) -> None:
         f"{broken:,} in more ({often:,} times, {found.lost:,} tokens)."
     )
     if len(found.frame):
+        st.caption(
+            f"Fixed: in fewer pieces; broken: in more. Up to {_LISTED} of each, those that save or cost most tokens "
+            "(`saved`, over the whole text) first."
+        )
         st.dataframe(found.frame, hide_index=True)
 
 
@@ -200,18 +209,33 @@ def _clinic(measured: dict[str, Measured], file: str) -> None:
     if not cases:
         st.info("No word of this text is in more than one piece.")
         return
-    st.caption(HOW)
-    rows: list[dict[str, Any]] = [
-        dict(zip(COLUMNS, (case.word, "", " ".join(case.pieces), case.frequency, case.context), strict=True))
-        for case in cases
-    ]
-    # Marks belong to rows by number: those of another tokenizer or file are other words.
-    marked = st.data_editor(
-        rows, key=f"marks:{name}:{file}", hide_index=True, disabled=[column for column in COLUMNS if column != "mark"]
+    st.markdown(
+        "The words whose cuts cost most tokens in this text. Somebody who speaks the language fills in the column "
+        "**mark**: `=` keeps the word whole, `gida|je` cuts it there, empty means no opinion."
     )
+    # Marks belong to rows by number: those of another tokenizer or file are other words. An editor that is not drawn
+    # is forgotten with all that was typed, so its marks are kept, and it begins with them when it is drawn again.
+    key = f"marks:{name}:{file}"
+    kept: dict[str, str] = st.session_state.setdefault(f"{key}:kept", {})
+    if key not in st.session_state:
+        st.session_state[f"{key}:first"] = dict(kept)
+    first = st.session_state[f"{key}:first"]
+    rows: list[dict[str, Any]] = [
+        dict(zip(COLUMNS, (c.word, first.get(c.word, ""), " ".join(c.pieces), c.frequency, c.context), strict=True))
+        for c in cases
+    ]
+    marked = st.data_editor(
+        rows, key=key, hide_index=True, disabled=[column for column in COLUMNS if column != "mark"],
+        column_config={"mark": st.column_config.TextColumn(help=HOW)},
+    )  # fmt: skip
+    kept.update({row["word"]: str(row["mark"] or "").strip() for row in marked})
     st.download_button(
         "Marks (TSV)",
-        marks_text(cases, [str(row["mark"] or "").strip() for row in marked]),
+        marks_text(cases, [kept[case.word] for case in cases]),
         "marks.tsv",
-        help="lexigraft tokenizer extend … --marks marks.tsv makes pieces of them.",
+        on_click="ignore",
+    )
+    st.caption(
+        f"{sum(map(bool, kept.values())):,} words are marked; save them before you close the page. A new run makes "
+        "pieces of them (More tokenizer settings · Marks); so does `lexigraft tokenizer extend … --marks marks.tsv`."
     )

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from adapt.config import RunConfig
 from app.parts import launch
 from app.parts.folders import find, listing, runs_folder
-from app.parts.form import Form
+from app.parts.form import Form, said_of
 from app.parts.guard import messages, plain
 from app.parts.schema import Field, fields
 from lexigraft import InputError
@@ -94,10 +94,11 @@ def _read(data: bytes) -> dict[str, Any]:
     try:
         RunConfig.model_validate(found)
     except ValidationError as error:
-        wrong = {".".join(map(str, one["loc"])): one["msg"] for one in error.errors() if one["type"] != "missing"}
+        found_wrong = [one for one in error.errors() if one["type"] != "missing"]
+        wrong = {".".join(map(str, one["loc"])): said_of(one) for one in found_wrong}
         if wrong:
             said = "\n".join(f"{key}: {message}" if key else message for key, message in wrong.items())
-            raise InputError(f"this file cannot be taken\n{said}") from error
+            raise InputError(f"This file cannot be taken; what is in the form stays.\n{said}") from error
     return found
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 from adapt.events import clock
 from adapt.report.describe import language_name, source_name
 from app.parts import launch, results
+from app.parts.curves import logs
 from app.parts.folders import OUTPUT, RESUMABLE, RunFolder, find, listing, runs_folder
 from app.parts.guard import messages, plain
 from app.parts.progress import Log, badge, is_active
@@ -53,8 +54,12 @@ def _rows() -> None:
     with messages():
         runs = listing()
         if not runs:
-            st.info("There is no run yet.")
-            st.page_link("views/new_run.py", label="Set one up", icon=":material/add_circle:")
+            st.info(
+                "There is no run yet. A run adapts one model to one language and measures what that was worth. Set one "
+                "up in the form, which can start from the demo, or use `lexigraft run` in a terminal: runs kept in "
+                "this folder appear here by themselves."
+            )
+            st.page_link("views/new_run.py", label="Set up a run", icon=":material/add_circle:")
         for run in runs:
             with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{run.name}"):
                 st.html(_line(run))
@@ -133,7 +138,8 @@ def _follow(name: str, seen: str) -> None:
                 _stages(log, run)
         else:
             _stages(log, run)
-            if is_active(run) and run.files(".partial/pretrain--*/log.jsonl"):
+            shown_below = run.file("report/table.json") is not None and not is_active(run)
+            if not shown_below and logs(run):
                 results.draw_curves(run)
         if not finished and (text := run.text(OUTPUT, 20_000)):
             with st.expander("What the process printed", key="printed"):

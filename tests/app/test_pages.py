@@ -32,7 +32,9 @@ def test_list_of_runs(app, runs):
 
 
 def test_no_runs_yet(app):
-    assert "no run yet" in app("views/runs.py").info[0].value
+    test = app("views/runs.py")
+    assert "no run yet" in test.info[0].value and "lexigraft run" in test.info[0].value
+    assert [link.proto.label for link in test.get("page_link")] == ["Set up a run"]
 
 
 def test_finished_run(app, runs):
@@ -45,12 +47,14 @@ def test_finished_run(app, runs):
     assert [tab.label for tab in test.tabs] == [
         "Results",
         "Try it",
+        "Transplant",
         "Curves",
         "Pictures",
         "Model card",
         "Files and settings",
     ]
     assert "Model card of a test" in "".join(m.value for m in test.markdown)
+    assert "nothing was transplanted" in "".join(i.value for i in test.info)
     assert {b.label for b in test.download_button} == {"Report (HTML)", "Scores (CSV)", "Model card", "Settings (YAML)"}
 
 
@@ -184,7 +188,8 @@ def test_form_starts_from_a_file(app):
     assert take("language: swa\npretrain: {steps: 20}\n") == ""
     assert test.text_input(key="run:language").value == "swa"
     assert test.number_input(key="run:pretrain.steps").value == 20
-    assert "unknown key 'stepz'" in take("language: swa\npretrain: {stepz: 20}\n")
+    wrong = take("language: swa\npretrain: {stepz: 20}\n")
+    assert "unknown key 'stepz'" in wrong and "Value error" not in wrong
     assert "pretrain.steps" in take("language: swa\npretrain: {steps: many}\n")
     assert "no settings" in take("- swa\n") and "no YAML" in take("language: [\n")
     assert test.text_input(key="run:language").value == "swa", "what was in the form stays"
@@ -251,6 +256,7 @@ def test_compare_on_a_whole_text(app, tiny_source, runs, tmp_path):
     test = app("views/compare.py", tokenizers=[str(tiny_source), "run: nya-a"], text="walking", file=str(file))
     assert sound(test) and not test.error
     assert [tab.label for tab in test.tabs] == ["Metrics", "Pictures", "Fixed and broken", "Speaker’s clinic"]
+    assert "Rényi entropy" in "".join(m.value for m in test.markdown), "what a metric is can be read without a mouse"
     assert "fertility<small>tokens per word; lower is better</small>" in drawn(test)
     assert "▲" not in drawn(test) and "▼" not in drawn(test), "both cut alike"
     assert "0 words in fewer pieces" in "".join(m.value for m in test.markdown)
@@ -270,6 +276,32 @@ def test_compare_on_a_whole_text(app, tiny_source, runs, tmp_path):
     assert sound(test) and "names no parallel text" in test.error[0].value
     missing = app("views/compare.py", tokenizers=str(tiny_source), text="walking", file=str(tmp_path / "no.txt"))
     assert sound(missing) and "no such text file" in missing.error[0].value
+
+
+def test_clinic_keeps_the_marks_of_a_tokenizer_that_is_not_looked_at(app, tiny_source, runs, monkeypatch):
+    """Streamlit forgets what was typed into a table that is not drawn."""
+    import shutil
+
+    from app.parts import whole_text
+
+    shutil.copytree(tiny_source, write_run(runs / "nya-a") / "tokenizer")
+    file = runs / "nya-a" / "corpus" / "heldout.txt"
+    file.parent.mkdir()
+    file.write_text("walkingmama kudatalks\n" * 5)
+    seen = []
+
+    def editor(rows, **_):
+        seen.append({row["word"]: row["mark"] for row in rows})
+        return [{**row, "mark": "="} for row in rows] if len(seen) == 1 else rows
+
+    monkeypatch.setattr(whole_text.st, "data_editor", editor)
+    test = app("views/compare.py", tokenizers=[str(tiny_source), "run: nya-a"], text="walking", file=str(file))
+    test.selectbox(key="patient").set_value("run: nya-a").run()
+    test.selectbox(key="patient").set_value(str(tiny_source)).run()
+    assert sound(test) and len(seen) == 3
+    assert seen[0] and set(seen[0].values()) == {""} == set(seen[1].values())
+    assert seen[2] == dict.fromkeys(seen[0], "=")
+    assert f"{len(seen[0])} words are marked" in "".join(c.value for c in test.caption)
 
 
 def test_compare_draws_what_is_there_while_another_is_loaded(app, tiny_source, tmp_path, monkeypatch):
