@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from app.parts.schema import Field
 
 _UNSET: Any = object()
+_LONGEST = 40  # characters that an empty field has room for
 
 
 @dataclass
@@ -285,8 +286,9 @@ def _widget(item: Field, key: str) -> Any:
 
 def _unset(item: Field) -> str:
     """Say in an empty field what it stands for, where the setting's help does."""
-    meant = re.search(r"[Nn]othing means (?:that )?(.+?)(?:[.;,(]|$)", item.help)
-    return " ".join(meant[1].split()) if meant else "not set"
+    meant = re.search(r"[Nn]othing means (?:that )?(.+?)(?:[.;(]|$)", item.help, re.DOTALL)
+    text = " ".join(meant[1].split()) if meant else ""
+    return text if 0 < len(text) <= _LONGEST else "not set"
 
 
 def _wide(item: Field) -> bool:

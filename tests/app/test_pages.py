@@ -78,6 +78,20 @@ def test_run_that_was_cut_short_can_be_resumed(app, runs, status):
     assert ("gone without a word" if status == "running" else "the reason") in said
 
 
+def test_a_run_that_was_cut_short_shows_what_it_learnt_so_far(app, runs):
+    write_run(runs / "nya-a", "stopped", message="the reason")
+    assert len(app("views/runs.py", run="nya-a").get("vega_lite_chart")) == 1
+
+
+@pytest.mark.parametrize("source", [False, True])
+def test_bits_are_said_to_be_of_the_source_only_where_they_are(app, runs, source):
+    log = write_run(runs / "nya-a") / "pretrain" / "adapted" / "log.jsonl"
+    bits = {"heldout_pseudo_bits_per_character": 2.0} | ({"source_pseudo_bits_per_character": 3.0} if source else {})
+    log.write_text(json.dumps({"step": 1, "loss": 4.0, **bits}) + "\n")
+    said = "".join(caption.value for caption in app("views/runs.py", run="nya-a").caption)
+    assert "lower is better" in said and ("Dashed" in said) == source
+
+
 @pytest.mark.parametrize("name", ["../../etc", "nothing"])
 def test_unknown_run_is_a_message(app, runs, name):
     test = app("views/runs.py", run=name)
@@ -96,6 +110,7 @@ def test_form_says_beside_the_field_what_is_wrong(app, tmp_path):
     test = app("views/new_run.py")
     assert sound(test)
     assert "lx-wrong" not in drawn(test), "nothing is asked for before it was tried"
+    assert test.selectbox(key="run:transplant.method").placeholder == "the default chain", "not: not set"
     test.text_input(key="run:language").set_value("two words").run()
     assert "not in the form asked for: ISO 639-3" in drawn(test)
     test.text_area(key="run:corpus.text").set_value(str(tmp_path / "missing.txt")).run()

@@ -58,6 +58,23 @@ def test_planned_stages_wait(runs):
     assert Log(RunFolder(folder)).read().stages["report"].state == "waiting"
 
 
+def test_the_look_ahead_comes_first_and_is_done_when_it_has_counted_to_its_end(runs):
+    """It says how far it is, and never that it began or ended."""
+    folder = runs / "a"
+    folder.mkdir()
+    add(folder, {"event": "run", "stages": ["corpus", "report"]})
+    add(folder, {"event": "progress", "stage": "preflight", "done": 1, "total": 2})
+    log = Log(RunFolder(folder)).read()
+    assert [(s.name, s.state) for s in log.stages.values()][0] == ("preflight", "running")
+    add(
+        folder,
+        {"event": "progress", "stage": "preflight", "done": 2, "total": 2},
+        {"event": "started", "stage": "corpus"},
+    )
+    add(folder, {"event": "progress", "stage": "corpus", "done": 2, "total": 2})
+    assert [(s.name, s.state) for s in log.read().stages.values()][:2] == [("preflight", "done"), ("corpus", "running")]
+
+
 def test_what_the_preflight_says(runs):
     folder = write_run(runs / "a", "running")
     facts = {"pretrain_seconds": 185.0, "memory_bytes": 3 * 2**30, "disk_bytes": 5 * 2**20, "steps": 1200}
