@@ -194,13 +194,13 @@ One run each; FOCUS proper at 16,000 in three: 25.0x, 27.7x and 28.1x. It takes 
 product; 99.9 % of its rows are deepfocus's at cosine 0.9999, the lowest .95 and .92. Loading is left out on both sides.
 A source with a language-modelling head also gets its output bias shifted, which takes some 4 s and loads its body.
 The whole call's peak beyond the two matrices, libraries left out and some 300 MB of the source's tokenizer included
-(`python -m benchmarks.transplant_memory SOURCE TARGET TEXT`): with a head, its bias shifted and the check before training,
-which loads the body, 445 MB at 16,000 tokens and 497 to 506 at 50,000; without a head 499 at 50,000.
+(`python -m benchmarks.transplant_memory SOURCE TARGET TEXT`): with a head, its bias shifted and the check before
+training, which loads the body, 445 MB at 16,000 tokens and 497 to 506 at 50,000; without a head 499 at 50,000.
 
 What the rows are worth before any training, beside deepfocus's own (`--heldout FILE --parallel FILE FILE`; Hausa,
 16,000 tokens; the source with its head warmed up for 200 steps; in the run that gave the times below): accuracy@1
-over 1,000 pairs of parallel text, pseudo-bits per character over 200 held-out words. Means of three seeds (42, deepfocus's
-default, 0 and 1), which draw random rows; 95 % intervals of the difference, paired over pairs or words:
+over 1,000 pairs of parallel text, pseudo-bits per character over 200 held-out words. Means of three seeds (42,
+deepfocus's default, 0 and 1), which draw random rows; 95 % intervals of the difference, paired over pairs or words:
 
 | | source | deepfocus | ours, FOCUS | ours, default chain | default less deepfocus |
 | --- | ---: | ---: | ---: | ---: | ---: |
@@ -220,10 +220,10 @@ and the same of Yoruba:
 | pseudo-bits, bias by frequency on both sides | | 3.366 | 3.368 | 3.372 | +0.006 (-0.009 to +0.022) |
 | pseudo-bits, bias as mixed | | 5.026 | 4.537 | 4.463 | -0.563 (-0.724 to -0.408) |
 
-Retrieval is better beyond noise on both; pseudo-bits with the same bias on Hausa by little, on Yoruba they cannot be told
-apart. deepfocus makes no bias: in the last line it has the shared tokens' own and the mean for the others. In these runs the
-whole call took 2.39 against 39.58 s and 5.06 against 73.87 s, **16.6x and 14.6x**; FOCUS proper 25.8x and 29.4x, canonical
-forms and overlap 42.7x and 33.7x (4.3 MB of Hausa, 9.2 MB of Yoruba).
+Retrieval is better beyond noise on both; pseudo-bits with the same bias on Hausa by little, on Yoruba they cannot be
+told apart. deepfocus makes no bias: in the last line it has the shared tokens' own and the mean for the others. In these
+runs the whole call took 2.39 against 39.58 s and 5.06 against 73.87 s, **16.6x and 14.6x**; FOCUS proper 25.8x and 29.4x,
+canonical forms and overlap 42.7x and 33.7x (4.3 MB of Hausa, 9.2 MB of Yoruba).
 
 - WECHSEL after its vectors, 16,000 x 250,002: 68.5 against 13.1 s, 5.2x; the same answer twice, all rows at cosine
   0.9999.
