@@ -221,9 +221,9 @@ and the same of Yoruba:
 | pseudo-bits, bias as mixed | | 5.026 | 4.537 | 4.463 | -0.563 (-0.724 to -0.408) |
 
 Retrieval is better beyond noise on both; pseudo-bits with the same bias on Hausa by little, on Yoruba they cannot be
-told apart. deepfocus makes no bias: in the last line it has the shared tokens' own and the mean for the others. In these
-runs the whole call took 2.39 against 39.58 s and 5.06 against 73.87 s, **16.6x and 14.6x**; FOCUS proper 25.8x and 29.4x,
-canonical forms and overlap 42.7x and 33.7x (4.3 MB of Hausa, 9.2 MB of Yoruba).
+told apart. deepfocus makes no bias: in the last line it has the shared tokens' own and the mean for the others. In
+these runs the whole call took 2.39 against 39.58 s and 5.06 against 73.87 s, **16.6x and 14.6x**; FOCUS proper 25.8x
+and 29.4x, canonical forms and overlap 42.7x and 33.7x (4.3 MB of Hausa, 9.2 MB of Yoruba).
 
 - WECHSEL after its vectors, 16,000 x 250,002: 68.5 against 13.1 s, 5.2x; the same answer twice, all rows at cosine
   0.9999.
