@@ -24,7 +24,7 @@ def fingerprint(matrix: Any, n_source: int | None = None) -> str:
     rows = int(matrix.shape[0]) if n_source is None else n_source
     digest = hashlib.sha256(f"{rows},{int(matrix.shape[1])}".encode())
     for ids in parts(matrix, rows):
-        digest.update(np.ascontiguousarray(take(matrix, ids)).data)
+        digest.update(np.ascontiguousarray(take(matrix, ids), np.float32).data)
     return digest.hexdigest()
 
 

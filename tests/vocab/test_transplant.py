@@ -108,6 +108,23 @@ def test_seed_changes_what_is_drawn(tiny_source, target):
     assert not torch.equal(one.get_input_embeddings().weight, two.get_input_embeddings().weight)
 
 
+def test_a_seed_of_numpy(tiny_source, target, tmp_path):
+    one, two = (vocab.transplant(tiny_source, target, method="random", seed=s) for s in (1, np.int64(1)))
+    assert one.mixture.explicit.keys() == two.mixture.explicit.keys()
+    assert json.loads((two.save(tmp_path / "made") / "transplant.json").read_text(encoding="utf-8"))["seed"] == 1
+
+
+def test_what_nothing_looks_at_is_named(tiny_source, target):
+    given = {"dictionary": [("tree", "kuda")], "vectors": np.ones((len(target), 2), np.float32)}
+    notes = vocab.transplant(tiny_source, target, method="subwords", **given, score=False).report["notes"]
+    assert [note.split(" was given, and nothing in subwords -> mean")[0] for note in notes] == ["vectors", "dictionary"]
+    old = np.ones((len(vocab.Vocabulary.of(str(tiny_source))), 2), np.float32)
+    notes = vocab.transplant(tiny_source, target, method="wechsel", **given, source_vectors=old, score=False).report[
+        "notes"
+    ]
+    assert not any("was given" in note for note in notes) and any("aligned by 1 dictionary pairs" in n for n in notes)
+
+
 def test_a_part_that_the_checkpoint_lacks_is_the_same_every_time(tiny_source, tmp_path):
     shutil.copytree(tiny_source, tmp_path / "base")
     config = json.loads((tmp_path / "base" / "config.json").read_text())

@@ -144,6 +144,7 @@ def test_blend(six):
     # Best similarity .8 and one of two pieces: .75 * .8 + .25 * .5.
     assert mixture.evidence[BC] == pytest.approx(0.725)
     assert METHODS[name].needs == {"vectors"} and METHODS[name].copies_overlap
+    assert METHODS["0.75*focus+.25 * subwords"].name == name
 
 
 def test_blend_takes_the_methods_options_and_stands_alone(six):

@@ -106,6 +106,10 @@ def transplant(
         helper=helper, texts=texts, seed=seed, source_tokenizer=source_tokenizer, trust_remote_code=trust_remote_code,
     )  # fmt: skip
     chosen = None
+    if own is None:
+        evidence_given = {"vectors": vectors, "source_vectors": source_vectors, "dictionary": dictionary}
+        for name in chain.unused(links, {**evidence_given, "helper": helper}):
+            setting.notes.append(f"{name} was given, and nothing in {' -> '.join(links)} looks at it")
     if own is not None:
         clock("choosing")
         chosen = auto.choose(setting, own, options, by_frequency=by_frequency, progress=clock.part)

@@ -21,7 +21,7 @@ from vocab.transplant.method import METHODS, Method
 if TYPE_CHECKING:
     from vocab.transplant.method import Problem
 
-_TERM = re.compile(r"(?:(?P<weight>\d*\.?\d+)\s*\*?\s+)?(?P<name>[A-Za-z][\w-]*)")
+_TERM = re.compile(r"(?:(?P<weight>\d*\.?\d+)(?:\s*\*\s*|\s+))?(?P<name>[A-Za-z][\w-]*)")
 
 
 class BlendOptions(Options):
@@ -76,6 +76,7 @@ def blend_of(text: str) -> Method:
         options=BlendOptions,
         rows=rows,
         needs=frozenset().union(*(m.needs for m in methods)),
+        uses=frozenset().union(*(m.uses for m in methods)),
         fallback=("mean",),
         convex=all(m.convex for m in methods),
         copies_overlap=all(m.copies_overlap for m in methods),

@@ -138,6 +138,12 @@ def run(problem: Problem, links: tuple[str, ...], options: dict[str, Options] | 
     return mixture
 
 
+def unused(links: tuple[str, ...], given: Mapping[str, Any]) -> list[str]:
+    """Name what was given and no link looks at: by name, None where it was not given."""
+    looked = frozenset().union(*(METHODS[link].needs | METHODS[link].uses for link in links))
+    return [name for name, value in given.items() if value is not None and name not in looked]
+
+
 def require(name: str, needs: frozenset[str], problem: Problem) -> None:
     """Refuse a method whose needs are not met.
 

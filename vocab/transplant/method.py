@@ -80,6 +80,7 @@ class Method:
         options: its options model.
         rows: fills the rows it has evidence for and leaves the others empty.
         needs: what must be given: of `vectors`, `source_vectors`, `dictionary`, `parallel`, `helper`, `texts`.
+        uses: what it looks at besides, where it is given.
         fallback: the published method's own fallback, as a chain; a bare name means `name -> fallback`.
         fallback_options: options of the fallback's methods as published, where they differ from the methods' own: by
             method, then by option; they take the place of options that are None.
@@ -98,6 +99,7 @@ class Method:
     options: type[Options]
     rows: Callable[[Problem, Any], Mixture]
     needs: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
     fallback: tuple[str, ...] = ()
     fallback_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     convex: bool = True

@@ -72,6 +72,7 @@ SPEC = Method(
     options=OfaOptions,
     rows=rows,
     needs=frozenset({"vectors", "source_vectors"}),
+    uses=frozenset({"dictionary"}),
     fallback=("random",),
     fallback_options={"random": {"ddof": 0}},
     evidence="the best cosine to a source token",

@@ -112,6 +112,7 @@ class Setting:
         seed = given.get("seed", 0)
         if not isinstance(seed, int | np.integer) or seed < 0:
             raise InputError("a seed is a whole number from 0", found=repr(seed))
+        given["seed"] = int(seed)  # a NumPy number is none to JSON
         texts = None if texts is None else Lines(texts)
         tokenizer = load_tokenizer(target)
         carrier, old = _source(source, source_tokenizer, trust_remote_code)

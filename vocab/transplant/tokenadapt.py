@@ -86,6 +86,7 @@ SPEC = Method(
     options=TokenadaptOptions,
     rows=rows,
     needs=frozenset({"vectors", "source_vectors"}),
+    uses=frozenset({"dictionary"}),
     fallback=("random",),
     evidence="the best cosine among the pieces (0.7) and to the nearest old token (0.3)",
 )

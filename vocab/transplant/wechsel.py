@@ -57,6 +57,7 @@ SPEC = Method(
     options=WechselOptions,
     rows=rows,
     needs=frozenset({"vectors", "source_vectors"}),
+    uses=frozenset({"dictionary"}),
     fallback=("random",),
     fallback_options={"random": {"ddof": 0}},
     copies_overlap=False,
