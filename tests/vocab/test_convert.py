@@ -62,6 +62,15 @@ def test_there_and_back(tmp_path: Path, kind: str):
 SPACED = [*OTHER, "  two  spaces ", " one", "   ", "ma  ma"]
 
 
+def test_rules_that_change_letters_are_lost_and_those_of_spaces_are_not(tmp_path: Path):
+    plain = train_tokenizer(TEXT, vocab_size=150)
+    tweets = train_tokenizer(TEXT, vocab_size=150, tweets=True)
+    ethiopic = train_tokenizer([*TEXT, "ሰላም ቤቶች"], algorithm="sub-character", vocab_size=150)
+    said = [convert(one, tmp_path / f"{n}.model").lost for n, one in enumerate((plain, tweets, ethiopic))]
+    assert [sum("Replace" in sentence for sentence in lost) for lost in said] == [0, 1, 2]
+    assert "Replace (3 rules)" in " ".join(said[1])
+
+
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 @pytest.mark.parametrize(
     "spaces",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_SPACES = re.compile(rf"(?:\\A|\\s|[ {SPACE}+]|\{{\d+,\d*\}})+")
 _NORMAL, _UNKNOWN, _CONTROL, _USER, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 _KINDS = {"Unigram": 1, "BPE": 2}
 
@@ -269,9 +272,14 @@ def _before_model(view: Vocabulary, text: str) -> str:
 
 
 def _lost_to_sentencepiece(raw: Mapping[str, Any], roles: Mapping[str, int]) -> list[str]:
-    spaces = ("Precompiled", "Strip", "Replace", "Prepend")
-    other = [part["type"] for part in parts_of(raw["normalizer"]) if part["type"] not in spaces]
-    lost = [f"the normaliser's {', '.join(other)}: give SentencePiece text that went through it"] if other else []
+    kept = ("Precompiled", "Strip", "Prepend")
+    changes = [part for part in parts_of(raw["normalizer"]) if part["type"] not in kept and not _of_spaces(part)]
+    other = Counter(part["type"] for part in changes)
+    named = ", ".join(f"{kind} ({number} rules)" if number > 1 else kind for kind, number in other.items())
+    lost = [f"the normaliser's {named}: give SentencePiece text that went through it"] if other else []
+    together = [part for part in parts_of(raw["decoder"]) if part["type"] == "Replace" and not _of_spaces(part)]
+    if together:
+        lost.append(f"the decoder's Replace ({len(together)} rules): what SentencePiece decodes must go through it")
     cuts = [part["type"] for part in parts_of(raw["pre_tokenizer"]) if part != BYTES_APART]
     if beyond := [cut for cut in cuts if cut not in ("Metaspace", "WhitespaceSplit")]:
         lost.append(f"the pre-tokeniser's {', '.join(beyond)}: pieces decide alone where words are cut")
@@ -279,6 +287,14 @@ def _lost_to_sentencepiece(raw: Mapping[str, Any], roles: Mapping[str, int]) -> 
     if others := sorted(set(roles) - {"unk", "bos", "eos", "pad"}):
         lost.append(f"the roles {', '.join(others)}: their tokens are control pieces")
     return lost
+
+
+def _of_spaces(part: Mapping[str, Any]) -> bool:
+    """Whether a rule of a normaliser or decoder replaces spaces by spaces or word marks, or the other way round."""
+    if part["type"] != "Replace":
+        return False
+    pattern = part["pattern"].get("String") or part["pattern"].get("Regex", "")
+    return bool(_SPACES.fullmatch(pattern)) and not part["content"].strip(f" {SPACE}")
 
 
 def _type(index: int, token: str, unk: int, added: Mapping[int, Mapping[str, Any]]) -> int:
