@@ -111,7 +111,7 @@ def fit(
             timed, before any training that counts.
 
     Returns:
-        Bits per byte by seed. The same seed gives the same bits on the same kind of CPU and number of threads; on a GPU
+        Bits per byte by seed; what unknown tokens stand for is counted at 8 bits a byte. The same seed gives the same bits on the same kind of CPU and number of threads; on a GPU
         the last digits may differ.
 
     Raises:
@@ -122,6 +122,7 @@ def fit(
     options = options or FitOptions()
     view = Vocabulary.of(tokenizer)
     batches, held, size = _ready(view, train, heldout, options)
+    lost = unknown_bits(view, _take(heldout, options.heldout))
     state = torch.get_rng_state()
     try:
         expected = _timed(size, batches, held, options) * len(seeds)
@@ -133,7 +134,7 @@ def fit(
         for number, seed in enumerate(seeds):
             model = _model(size, options, seed)
             losses.append(_train(model, batches, options, progress, number * options.updates, total))
-            bits.append(_score(model, held))
+            bits.append(_score(model, held) + lost)
         seconds = time.perf_counter() - start
         parameters = sum(p.numel() for p in model.parameters())
         tokens = sum(int(ids.size) for ids, _ in batches)
@@ -176,6 +177,22 @@ def _take(texts: Any, room: int) -> list[str]:
     if not lines:
         raise InputError("there is no text to score", expected="held-out text")
     return lines
+
+
+def unknown_bits(view: Vocabulary, lines: Sequence[str]) -> float:
+    """Spell what unknown tokens stand for at 8 bits a byte: what is lost must not come for nothing.
+
+    Returns:
+        Those bits, by the bytes of all lines with their ends.
+    """
+    unknown = view.roles.get("unk")
+    lost = sum(
+        len(line[start:end].encode())
+        for line, encoding in zip(lines, view.encodings(lines), strict=True)
+        for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True)
+        if index == unknown
+    )
+    return 8 * lost / sum(len(line.encode()) + 1 for line in lines)
 
 
 def _batches(view: Vocabulary, texts: Any, options: FitOptions) -> list[Batch]:

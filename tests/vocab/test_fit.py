@@ -14,7 +14,7 @@ from lexigraft import InputError
 from tests.conftest import sentences
 from tests.vocab.test_compare import metaspace
 from vocab.compare import compare, measure, tabulate
-from vocab.fit import FitOptions, _model, _rows, _score, fit, seconds_expected
+from vocab.fit import FitOptions, _model, _rows, _score, fit, seconds_expected, unknown_bits
 from vocab.tokenizer import train_tokenizer
 from vocab.view import Vocabulary
 
@@ -45,6 +45,14 @@ def test_an_untrained_model_of_equal_chances():
         model.lm_head.weight.zero_()
     held = _rows(view, ["ma", "ma ma"], SMALL)  # 3 and 6 tokens, 2 line ends, 9 bytes with line ends
     assert _score(model.eval(), [held]) == pytest.approx(11 * math.log2(6) / 9, abs=1e-5)
+
+
+def test_what_is_lost_is_paid_for(tokenizer):
+    """A tokenizer that knows no letter would else win: its text is one unknown token a word."""
+    view = Vocabulary.of(metaspace(["▁", "m", "a"]))
+    assert unknown_bits(view, ["ma ɗam", "mé"]) == 8 * 4 / 12
+    blind = fit(metaspace(["▁"]), TEXT, HELD, seeds=(0,), options=replace(SMALL, updates=2))
+    assert blind.bits > [6.0] > fit(tokenizer, TEXT, HELD, seeds=(0,), options=replace(SMALL, updates=2)).bits
 
 
 def test_it_learns_and_repeats(tokenizer):

@@ -35,7 +35,8 @@ def _options(measured: Measured) -> dict[str, Any]:
 
 SPEC = Metric(
     name="bits_per_byte",
-    summary="bits that a tiny decoder, trained on equal bytes, needs for the text / its bytes; mean of three seeds",
+    summary="bits that a tiny decoder, trained on equal bytes, needs for the text (its first 100,000 bytes), and 8 a "
+    "byte for what is unknown / its bytes; mean of three seeds",
     unit="bits per byte",
     better="lower",
     paper="Goldman et al. 2024 (models that differ in their tokenizer only); bits per byte: Gao et al. 2020, section 3",
