@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FOLDER = "transplant/model"
 _LARGEST = 8  # old rows shown of each new one
 _MOST = 200  # characters that are explained
+_PATIENCE = 120.0  # seconds for the tokenizer: the first one asked for brings its library with it
 
 
 def draw(run: RunFolder) -> None:
@@ -52,7 +53,7 @@ def _words(run: RunFolder, path: Path) -> None:
             return
         with st.spinner("Reading the transplant …", show_time=True):
             mixture = _mixture(path, path.stat().st_mtime)
-            cut = pieces(load(str(run.path / _FOLDER)), text)
+            cut = pieces(load(str(run.path / _FOLDER), _PATIENCE), text)
         ids = dict.fromkeys(index for word in cut for _, index, _ in word)
         panels = [f'<section class="lx-panel">{explanation_html(mixture, index)}</section>' for index in ids]
         st.html(f'<div class="lx-side lx-try">{"".join(panels)}</div>')
