@@ -111,8 +111,8 @@ def fit(
             timed, before any training that counts.
 
     Returns:
-        Bits per byte by seed; what unknown tokens stand for is counted at 8 bits a byte. The same seed gives the same bits on the same kind of CPU and number of threads; on a GPU
-        the last digits may differ.
+        Bits per byte by seed; what unknown tokens stand for is counted at 8 bits a byte. The same seed gives the same
+        bits on the same kind of CPU and number of threads; on a GPU the last digits may differ.
 
     Raises:
         InputError: too little text.

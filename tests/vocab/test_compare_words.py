@@ -135,6 +135,9 @@ def test_tables_of_slices():
 
 def test_tables():
     assert r" \$1\textasciicircum{}\{x\}\textbackslash{} & " in render(compare({"$1^{x}\\": OLD}, LINES), "latex")
+    broken = compare({"a <b>\n|c": OLD}, LINES)  # a name stays in its cell, and no sign of it becomes another
+    assert r" & a \textless{}b\textgreater{} \textbar{}c & unit \\" in render(broken, "latex")
+    assert render(broken, "markdown").startswith("| metric | a <b> \\|c | unit |\n")
     table = compare({"old|1": OLD, "new_2": NEW}, LINES)
     markdown = render(table, "markdown").splitlines()
     assert markdown[0] == r"| metric | old\|1 | new_2 | unit |" and markdown[1] == "| --- | ---: | ---: | --- |"

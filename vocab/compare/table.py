@@ -16,6 +16,7 @@ _ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 _TEX = str.maketrans(
     {sign: rf"\{sign}" for sign in "_%&#${}"}
     | {"▁": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
+    | {"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"}
 )
 
 
@@ -45,7 +46,7 @@ def render(table: pd.DataFrame, form: str = "text", *, intervals: bool = True) -
             for name, part in parts(table).items()
         )
     rows = [_row(table, metric, intervals, form) for metric in table.columns]
-    head = ["metric", *map(str, table.index), "unit"]
+    head = ["metric", *(" ".join(str(name).split()) for name in table.index), "unit"]
     if form == "latex":
         return _latex(head, rows)
     if form == "markdown":
