@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models
 from lexigraft import InputError
 from tests.tiny_tokenizers import metaspace
 from tests.vocab.six_tokens import BC, CD, E_, UNK, B, D, E, six_tokens
+from vocab.transplant import chain
 from vocab.transplant.dictionary import pairs_of
 from vocab.transplant.helper import helper_rows
 from vocab.transplant.method import METHODS, Problem
@@ -126,6 +127,15 @@ def test_ofa(six):
     power = np.exp(10 * (np.array([1, 0, np.sqrt(0.5)]) - 1))
     assert mixture.apply(E)[BC] == pytest.approx(power @ E[[1, 2, 3]] / power.sum(), rel=1e-5)
     assert not mixture.filled[E_]
+
+
+def test_a_rank_holds_for_all_rows_whoever_fills_them(six):
+    links = chain.parse("subwords -> mean -> ofa")
+    whole, flat = (
+        chain.run(six, links, chain.options_of(links, {"ofa": {"rank": r}}, default=False)) for r in (None, 1)
+    )
+    assert "ofa" not in flat.methods(), "nothing is left to it"
+    assert [np.linalg.matrix_rank(made.apply(E), tol=1e-4) for made in (whole, flat)] == [2, 1]
 
 
 def test_dictionary(six):

@@ -124,7 +124,9 @@ def run(problem: Problem, links: tuple[str, ...], options: dict[str, Options] | 
     for link in links:
         wanted = asked & ~mixture.filled
         if not wanted.any():
-            break
+            # A rank is one of the whole matrix, whoever fills its rows.
+            mixture.rank = mixture.rank or getattr(options.get(link), "rank", None) or 0
+            continue
         method = METHODS[link]
         require(method.name, method.needs, problem)
         part = replace(problem, wanted=wanted)
