@@ -49,6 +49,10 @@ class Cut:
         """Characters per token, spaces included, as `vocab.compare` counts them."""
         return sum(map(len, self.text.splitlines())) / self.tokens if self.tokens else 0.0
 
+    def loses(self, number: int) -> bool:
+        """Say whether a word cannot be written with its pieces: dropped, or unknown in part."""
+        return not self.words[number] or any(self._is_unknown(index) for _, index, _ in self.words[number])
+
     @cached_property
     def _whole(self) -> list[str]:
         return self.text.split()
@@ -136,11 +140,11 @@ def table_html(cuts: Sequence[Cut]) -> str:
         if word in seen:
             continue
         seen.add(word)
-        counts = {len(cut.words[number]) for cut in cuts}
-        fewest = min(counts) if len(counts) > 1 else None
+        kept = [cut for cut in cuts if not cut.loses(number)]  # one unknown piece is few, and no merit
+        counts = {len(cut.words[number]) for cut in kept}
+        best = [cut for cut in kept if len(cut.words[number]) == min(counts)] if len(counts) > 1 else []
         cells = "".join(
-            f'<td class="{"lx-is-best" if len(cut.words[number]) == fewest else ""}">{cut.word_html(number)}</td>'
-            for cut in cuts
+            f'<td class="{"lx-is-best" if cut in best else ""}">{cut.word_html(number)}</td>' for cut in cuts
         )
         rows.append(f"<tr><th scope='row'>{escape(word)}</th>{cells}</tr>")
     return (

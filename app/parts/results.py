@@ -87,7 +87,8 @@ def show(run: RunFolder) -> None:
             title, caption = FIGURES.get(name, (name.replace("_", " "), ""))
             st.subheader(plain(title), anchor=False)
             with st.container(key=f"figure-{name}"):
-                st.image(picture.read_bytes(), caption=plain(caption), alt=f"{title}: {caption}")
+                st.image(picture.read_bytes(), alt=f"{title}: {caption}")
+            st.caption(plain(caption))
     with card:
         _card(run)
     with files:

@@ -236,6 +236,6 @@ def _clinic(measured: dict[str, Measured], file: str) -> None:
         on_click="ignore",
     )
     st.caption(
-        f"{sum(map(bool, kept.values())):,} words are marked; save them before you close the page. A new run makes "
+        f"Marked so far: {sum(map(bool, kept.values())):,}. Save the marks before you close the page. A new run makes "
         "pieces of them (More tokenizer settings · Marks); so does `lexigraft tokenizer extend … --marks marks.tsv`."
     )

@@ -110,8 +110,9 @@ def _draw(cuts: list[Cut]) -> None:
         legend += ' <span class="lx-p lx-unk">?</span> is text the tokenizer cannot write: it is lost.'
     if view == "Token ids":
         legend += " Without the special tokens that stand around a whole text."
-    best = min(cuts, key=lambda cut: cut.per_word)
-    if any(cut.per_word > best.per_word for cut in cuts):
+    whole = [cut for cut in cuts if not any(map(cut.loses, range(len(cut.words))))]
+    best = min(whole, key=lambda cut: cut.per_word, default=None)
+    if best is not None and any(cut.per_word > best.per_word for cut in whole):
         legend = f"Fewest tokens per word on this text: <b>{escape(best.name)}</b>. {legend}"
     st.html(f'<p class="lx-legend">{legend}</p>')
 

@@ -245,6 +245,20 @@ def test_compare_word_by_word(app, tiny_source, runs):
     assert "lx-is-best" not in page, "both cut alike: none is better"
 
 
+def test_a_word_that_is_lost_in_one_piece_is_not_called_the_best_cut():
+    from types import SimpleNamespace
+
+    from app.parts.pieces import Cut, table_html
+
+    view = SimpleNamespace(roles={"unk": 0})
+    lost = Cut("lost", view, [[("[UNK]", 0, None)], [("▁b", 2, None)], []], "aa bb cc")
+    fine = Cut("fine", view, [[("▁a", 1, None)] * 3, [("▁b", 2, None)] * 2, [("▁c", 3, None)]], "aa bb cc")
+    long = Cut("long", view, [[("▁a", 1, None)] * 4, [("▁b", 2, None)] * 2, [("▁c", 3, None)]], "aa bb cc")
+    rows = table_html([lost, fine, long]).split("<tr>")[2:]
+    best = [["lx-is-best" in cell for cell in row.split("</td>")[:3]] for row in rows]
+    assert best == [[False, True, False], [True, False, False], [False, False, False]]
+
+
 def test_compare_shows_the_ids_of_what_is_typed(app, tiny_source):
     from vocab.compare.pieces import pieces
     from vocab.view import Vocabulary
@@ -316,7 +330,7 @@ def test_clinic_keeps_the_marks_of_a_tokenizer_that_is_not_looked_at(app, tiny_s
     assert sound(test) and len(seen) == 3
     assert seen[0] and set(seen[0].values()) == {""} == set(seen[1].values())
     assert seen[2] == dict.fromkeys(seen[0], "=")
-    assert f"{len(seen[0])} words are marked" in "".join(c.value for c in test.caption)
+    assert f"Marked so far: {len(seen[0])}." in "".join(c.value for c in test.caption)
 
 
 def test_compare_draws_what_is_there_while_another_is_loaded(app, tiny_source, tmp_path, monkeypatch):
