@@ -204,3 +204,5 @@ def test_the_model_is_cut_with_its_tokenizer(tiny_source: Path):
     assert np.array_equal(*states)
     with pytest.raises(InputError, match="holds no model"):
         trim(tiny_source, text, model=tiny_source / "nothing")
+    with pytest.raises(InputError, match="do not belong together; found a tokenizer of"):
+        trim(train_tokenizer(OLD, vocab_size=120), OLD[:9], model=tiny_source)

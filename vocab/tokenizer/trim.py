@@ -86,7 +86,8 @@ def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | No
         The tokenizer, which cuts these texts exactly as before (this is checked), and the kept ids.
 
     Raises:
-        InputError: no text, a kind of tokenizer that cannot be trimmed, or one that would cut the text differently.
+        InputError: no text, a kind of tokenizer that cannot be trimmed, one that would cut the text differently, or a
+            model of another tokenizer.
     """
     from vocab.view import SPACE, Kind, Vocabulary
 
@@ -130,6 +131,7 @@ def trim(source: Any, texts: Any, *, heldout: Any = None, model: str | Path | No
         facts["heldout_changed"] = len(before.unlike(Pieces.of(now, Lines(heldout)), kept))
     if model is not None:
         facts["parameters_saved"] = _parameters(Path(model), len(view)) * (len(view) - len(kept))
+        _same_tokens(Path(model), view)
     return Trimmed(new, kept, facts, view)
 
 
@@ -156,6 +158,21 @@ def _parameters(folder: Path, size: int) -> int:
             shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 - no mapping
         number += sum(math.prod(shape[1:]) for shape in shapes if shape and shape[0] == rows)
     return number
+
+
+def _same_tokens(folder: Path, view: Vocabulary) -> None:
+    """See that a tokenizer in the model's folder has the tokens that are trimmed: other rows would be kept."""
+    try:
+        found = type(view).of(folder)
+    except InputError:
+        return  # none is there
+    if found.tokens != view.tokens:
+        raise InputError(
+            "model and tokenizer do not belong together",
+            file=folder,
+            found=f"a tokenizer of {len(found)} other tokens in the model's folder",
+            expected=f"the {len(view)} tokens that are trimmed, or a folder without a tokenizer",
+        )
 
 
 def _keep_parents(model: dict[str, Any], keep: np.ndarray) -> None:
