@@ -42,6 +42,13 @@ def test_a_trained_tokenizer_is_sound(algorithm):
     assert set(found) <= {"unreachable pieces"}
 
 
+def test_a_pre_tokeniser_that_is_gone():
+    raw = json.loads(train_tokenizer(TEXT, algorithm="bpe", vocab_size=180).backend_tokenizer.to_str())
+    marked = sum(piece.startswith("▁") for piece in raw["model"]["vocab"])
+    found = {one.name: one.count for one in check(Tokenizer.from_str(json.dumps(raw | {"pre_tokenizer": None})))}
+    assert found["no word marks"] == marked > 20
+
+
 def test_truncation(sound):
     bounded = changed(sound)
     bounded.backend_tokenizer.enable_truncation(3)

@@ -13,6 +13,7 @@ import numpy as np
 
 from vocab.compare.pieces import encode_words
 from vocab.tokenizer.algorithm import BYTES
+from vocab.tokenizer.convert import before_model
 from vocab.tokenizer.like import remade
 from vocab.tokenizer.load import load_tokenizer
 from vocab.tokenizer.roles import parts_of, state_of
@@ -65,6 +66,7 @@ def check(source: Any, texts: Any = None) -> list[Finding]:
         _bytes,
         _written_bytes,
         _accents,
+        _marks,
         _unreachable,
         _spaces,
         _partial,
@@ -172,6 +174,16 @@ def _accents(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:
     rules = any(part["type"] == "Precompiled" for part in parts_of(raw["normalizer"]))
     message = f"decomposed text is cut differently: {letter} becomes {decomposed} instead of {composed}"
     return Finding("decomposed accents", message, mendable=rules)
+
+
+def _marks(view: Vocabulary, _: dict[str, Any]) -> Finding | None:
+    if view.family != "metaspace" or SPACE in before_model(view, "a a"):
+        return None
+    never = [view.tokens[index] for index in np.flatnonzero(view.word_start).tolist()]
+    if not never:
+        return None
+    message = f"these pieces begin with {SPACE}, which neither normaliser nor pre-tokeniser writes: they never occur"
+    return Finding("no word marks", message, len(never), never[:20])
 
 
 def _unreachable(view: Vocabulary, raw: dict[str, Any]) -> Finding | None:

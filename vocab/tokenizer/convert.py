@@ -258,14 +258,14 @@ def _to_sentencepiece(old: PreTrainedTokenizerFast, raw: dict[str, Any]) -> tupl
     rules = [part for part in parts_of(raw["normalizer"]) if part["type"] == "Precompiled"]
     charsmap = base64.b64decode(rules[0]["precompiled_charsmap"]) if rules else b""
     # What a space becomes is written in normalisers and pre-tokenisers alike: look at what comes of it.
-    spaced = _before_model(view, "a  a")
+    spaced = before_model(view, "a  a")
     prefix, one_space = spaced.startswith(SPACE), SPACE * 2 not in spaced
     normaliser = _text(1, "identity" if not rules else "kept") + (_message(2, charsmap) if rules else b"")
     normaliser += _number(3, int(prefix)) + _number(4, int(one_space)) + _number(5, 1)
     return pieces + _message(2, trainer) + _message(3, normaliser), _lost_to_sentencepiece(raw, view.roles)
 
 
-def _before_model(view: Vocabulary, text: str) -> str:
+def before_model(view: Vocabulary, text: str) -> str:
     """Return a text as the model gets to see it."""
     normal, cutter = view.normalise(text), view.backend.pre_tokenizer
     return normal if cutter is None else "".join(part for part, _ in cutter.pre_tokenize_str(normal))
