@@ -27,8 +27,7 @@ def table_html(table: dict[str, Any]) -> str:
         cells, arm = row.get("cells", {}), str(row.get("arm", ""))
         inside = "".join(_cell(cells.get(column)) for column in columns)
         label = f"{escape(str(row.get('label') or arm))}{_small(row.get('what'))}"
-        style = ' class="lx-floor"' if arm.startswith("floor-") else ""
-        rows.append(f"<tr{style}><th scope='row'>{label}</th>{inside}</tr>")
+        rows.append(f"<tr><th scope='row'>{label}</th>{inside}</tr>")
     return (
         f'<div class="lx-scroll"><table class="lx-table"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
