@@ -32,8 +32,9 @@ def in_one_space(problem: Problem, identical: bool = False) -> tuple[Evidence, E
         InputError: the vectors are not dense or differ in dimensions, or no pair has vectors.
     """
     new, old = as_evidence(problem.vectors, problem.target), as_evidence(problem.source_vectors, problem.source)
-    if old.dense is not None and old.dense[problem.source.kind > Kind.BYTE].any():  # given for specials too, or for gaps
-        old = replace(old, dense=np.where((problem.source.kind <= Kind.BYTE)[:, None], old.dense, 0))
+    plain = problem.source.kind <= Kind.BYTE
+    if old.dense is not None and old.dense[~plain].any():  # given for specials or gaps, too
+        old = replace(old, dense=np.where(plain[:, None], old.dense, 0))
     if new.dense is None or old.dense is None or new.dense.shape[1] != old.dense.shape[1]:
         raise InputError(
             "vectors of source and target tokens must lie in one space",
