@@ -66,8 +66,9 @@ class Heldout(Watch):
         if step < self.run.end or loss < lowest + LOST:
             return None
         return Answer(
-            f"the held-out loss was lowest at step {at} ({lowest:.2f} nats a token) and ended at {loss:.2f}: a lower "
-            "pretrain.lr, or pretrain.lr_body = 0.3, may keep it; pretrain.watchers.early_stop exports the best weights"
+            f"the held-out loss was lowest at step {at} ({lowest:.2f} nats a token) and ended at {loss:.2f}: larger "
+            "pretrain.batch_tokens, a longer pretrain.warmup (0.3) or a lower pretrain.lr may keep it, and "
+            "pretrain.watchers.early_stop exports the best weights"
         )
 
     def summary(self) -> dict[str, Any]:
