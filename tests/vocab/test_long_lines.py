@@ -58,6 +58,7 @@ def test_a_text_of_one_line(between: str, tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is read from `resource`")
-def test_a_line_of_50_megabytes_takes_little_more_than_a_gigabyte(tmp_path: Path):
-    command = [sys.executable, "-c", PEAK, str(tmp_path), " "]
+@pytest.mark.parametrize("between", [" ", ""], ids=["words", "no spaces"])
+def test_a_line_of_50_megabytes_takes_little_more_than_a_gigabyte(between: str, tmp_path: Path):
+    command = [sys.executable, "-c", PEAK, str(tmp_path), between]
     assert float(subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout) < 1300
