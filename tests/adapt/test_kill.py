@@ -18,7 +18,9 @@ from tests.conftest import ROOT, write_config
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL to a process group is POSIX")
 
-KILLS, IN_TRAINING = 10, 6
+# Where each kill falls. One in training comes soon after it goes on: a fast machine must not train to its end.
+SHORT = ["before", "pretrain/", "checkpoint", "evaluate/"]
+LONG = ["before"] * 3 + ["pretrain/"] * 3 + ["checkpoint"] + ["pretrain/"] * 3 + ["evaluate/"]
 
 
 def start(config: Path, stall: float = 0.0) -> subprocess.Popen[bytes]:
@@ -57,15 +59,14 @@ def writing(folder: Path, since: float) -> list[Path]:
     return [p for p in found if p.exists() and p.stat().st_mtime >= since]
 
 
-def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, language):
-    settings = {"pretrain__steps": 300, "pretrain__checkpoint_seconds": 0.0}
+@pytest.mark.parametrize("plan", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
+def test_killed_again_and_again_it_ends_in_the_same_bytes(plan, tmp_path, tiny_source, language):
+    settings = {"pretrain__steps": 27 * len(plan), "pretrain__checkpoint_seconds": 0.0}
     whole = write_config(tmp_path / "whole" / "small.yaml", tiny_source, language, **settings)
     cut = write_config(tmp_path / "cut" / "small.yaml", tiny_source, language, **settings)
     unbroken = start(whole)
     assert unbroken.wait(timeout=600) == 0, unbroken.stderr.read().decode()
     draw = random.Random(0)
-    # Where each kill falls. One in training comes soon after it goes on: a fast machine must not train to its end.
-    plan = ["before"] * 3 + ["pretrain/"] * 3 + ["checkpoint"] + ["pretrain/"] * 3 + ["evaluate/"]
     killed = dict.fromkeys(plan, 0)
     for goal in plan:
         process, since = start(cut, 0.2 if goal == "checkpoint" else 0.0), time.time()
@@ -87,7 +88,10 @@ def test_killed_ten_times_it_ends_in_the_same_bytes(tmp_path, tiny_source, langu
         stage = stage_of(folder, process.pid)
         killed[goal] += goal == "before" or stage.startswith(phase)
         assert goal != "checkpoint" or writing(folder, since)
-    assert sum(killed.values()) >= KILLS and killed["pretrain/"] + killed["checkpoint"] >= IN_TRAINING, killed
+    # A kill may come a moment after what it was meant for; of eleven, one may.
+    assert sum(killed.values()) >= len(plan) - 1 and killed["pretrain/"] + killed["checkpoint"] >= len(plan) // 2, (
+        killed
+    )
     last = start(cut)
     assert last.wait(timeout=600) == 0, last.stderr.read().decode()
     expected = hashes(next((tmp_path / "whole" / "runs").glob("mul-*")))

@@ -49,6 +49,7 @@ def test_published_text_is_already_free_of_the_tests_and_its_holdout_overlaps(sh
     assert leaked["removed"]["exact ner train"] > 6000
 
 
+@pytest.mark.slow
 def test_silver_labels_against_gold_are_as_published(shared):
     from corpora.sample.measure import measure
 
