@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import random
 import unicodedata
 
 import numpy as np
 import pytest
 import regex
+import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from tests.vocab.test_compare import ADDED, AWKWARD, SCORED, SIZES, metaspace
 from vocab.tokenizer import train_tokenizer
 from vocab.tokenizer.bidirectional_wordpiece import by_name
-from vocab.tokenizer.cut import _tells_signs_apart, cut_lines, cut_words
+from vocab.tokenizer.cut import _tells_signs_apart, cut_lines, cut_words, keeps_ascii
 from vocab.tokenizer.pieces import Pieces
 from vocab.tokenizer.roles import parts_of, state_of
 from vocab.tokenizer.texts import Lines
@@ -124,3 +127,18 @@ def test_splitting_is_that_of_each_line(lines):
         inside = [n for n, letter in enumerate(word) if unicodedata.category(letter)[0] in "LMN"]
         assert core == (word[inside[0] : inside[-1] + 1] if inside else "")
         assert joined == len(word) + 1 - len(regex.findall(r"\X", f" {word}"))
+
+
+@pytest.mark.parametrize(("rule", "kept"), [("21\t2E\n", False), ("101\t61\n", True)], ids=["! is .", "ā is a"])
+def test_a_table_that_changes_signs_is_not_passed_over(rule, kept, tmp_path):
+    """SentencePiece's normalisers may hold rules of the user's own, here in its hexadecimal form."""
+    (tmp_path / "rules.tsv").write_text(rule)
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["ab ba abc cab"] * 20), model_writer=made, vocab_size=12, hard_vocab_limit=False,
+        normalization_rule_tsv=str(tmp_path / "rules.tsv"), minloglevel=2,
+    )  # fmt: skip
+    spec = sentencepiece_model_pb2.ModelProto.FromString(made.getvalue()).normalizer_spec
+    backend = Tokenizer(models.BPE())
+    backend.normalizer = normalizers.Precompiled(spec.precompiled_charsmap)
+    assert keeps_ascii(backend) == kept

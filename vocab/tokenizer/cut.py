@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress, product
-from string import ascii_letters, digits
+from string import ascii_letters, digits, punctuation
 from typing import Any
 
 import numpy as np
@@ -197,7 +197,7 @@ def looks_at_words_alone(backend: Any) -> bool:
 
 
 def keeps_ascii(backend: Any) -> bool:
-    """Whether a normaliser leaves words of ASCII letters and digits as they are, but for a space before them.
+    """Whether a normaliser leaves words of ASCII letters, digits and signs as they are, but for a space before them.
 
     Args:
         backend: a `tokenizers.Tokenizer`.
@@ -208,7 +208,7 @@ def keeps_ascii(backend: Any) -> bool:
     if len(forms) + len(spaces) != len(parts):
         return False
     normalise = str if backend.normalizer is None else backend.normalizer.normalize_str
-    return all(normalise(letter).strip() == letter for letter in ascii_letters + digits)
+    return all(normalise(sign).strip() == sign for sign in ascii_letters + digits + punctuation)
 
 
 def _is_local(part: dict[str, Any]) -> bool:

@@ -138,7 +138,7 @@ class Evidence:
         """
         dense = np.zeros((self.shape[0], 0), np.float32) if self.dense is None else self.dense
         common, rare = self._common
-        seen = _until_false(self._seen[anchors])
+        seen = _up_to_last(self._seen[anchors])
         few = np.ascontiguousarray(common[anchors].T)
         all_of = np.concatenate([dense[anchors[:seen]].T, few[:, :seen]])
         sparse = None if rare is None else rare[anchors].T.tocsr()
@@ -151,7 +151,7 @@ class Evidence:
             if len(buffer) < len(rows):
                 buffer = put(np.zeros((len(rows), len(anchors)), np.float32))
             result, mine = buffer[: len(rows)], common[rows]
-            top = _until_false(self._seen[rows])
+            top = _up_to_last(self._seen[rows])
             matmul(put(np.concatenate([dense[rows[:top]], mine[:top]], axis=1)), all_of, out=result[:top, :seen])
             matmul(put(mine[:top]), few[:, seen:], out=result[:top, seen:])
             matmul(put(mine[top:]), few, out=result[top:])
@@ -187,7 +187,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return (rows / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
 
 
-def _until_false(flags: np.ndarray) -> int:
+def _up_to_last(flags: np.ndarray) -> int:
     """How many there are up to the last one that is true."""
     there = np.flatnonzero(flags)
     return int(there[-1]) + 1 if len(there) else 0
